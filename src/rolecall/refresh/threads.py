@@ -1,0 +1,409 @@
+"""The thread driver of the refresh rules: readers never wait for a lock or for I/O needlessly."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..credentials import Credentials, Source
+from ..errors import CredentialsExpired, FetchError, RolecallError, Unreachable
+from ..fork import tell_after_fork
+from . import decide as rules
+from .decide import Do, Flying, Instant, Phase, State
+from .events import Event, EventKind, Listener
+from .policy import DEFAULT_POLICY, RefreshPolicy
+
+log = logging.getLogger("rolecall")
+log.addHandler(logging.NullHandler())
+
+#: A source that hangs costs a thread each time it is asked anew: not without end.
+MOST_HANGING = 4
+
+#: A slow request may come back with a key that was replaced a rotation or two ago.
+RECENT_KEYS = 4
+
+
+class Flight:
+    """One call of the source. It belongs to nobody who waits for it."""
+
+    __slots__ = ("as_seen", "future")
+
+    def __init__(self, as_seen: Flying) -> None:
+        self.as_seen = as_seen
+        self.future: Future[BaseException | None] = Future()
+
+
+class Refresher:
+    """A `Source` that keeps the credentials of another one fresh.
+
+    Any number of threads may read from it. It refreshes ahead of time on a short-lived daemon
+    thread, has at most one call of the source in the air, and bears the source's failures for as
+    long as what it holds is valid. What it guarantees is written down in the engine's explanation
+    page, and its rules are in `rolecall.refresh.decide`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        policy: RefreshPolicy = DEFAULT_POLICY,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Callable[[], float] = random.random,  # noqa: TID251 - jitter, not a secret
+        on_event: Listener | None = None,
+        name: str = "",
+    ) -> None:
+        self.source = source
+        self.policy = policy
+        self.name = name or repr(source)
+        self.clock = clock
+        self._boottime = clock.boottime
+        self._time = clock.time
+        self._rng = rng
+        self._on_event = on_event
+        self._lock = threading.Lock()  # guards writes of _state and _flight; never held over a call
+        self._state: State = rules.EMPTY
+        self._flight: Flight | None = None
+        self._lost: list[Flight] = []  # those that may still answer
+        self._recent: deque[str] = deque(maxlen=RECENT_KEYS)
+        tell_after_fork(self)
+
+    def __repr__(self) -> str:
+        return f"Refresher({self.name}, {self.phase})"
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────
+
+    def get(self) -> Credentials:
+        """Return credentials that are valid now; at once unless they are about to expire.
+
+        Raises:
+            FetchError: none are valid and none can be had. The source's own error where it
+                gave one, each time as a fresh exception.
+        """
+        held = self._state.held
+        # The hot path: one state, both clocks, no lock.
+        if (
+            held is not None
+            and self._boottime() < held.refresh_at
+            and self._time() < held.fresh_until_wall
+        ):
+            return held.credentials
+        return self._get_slowly()
+
+    def _get_slowly(self) -> Credentials:
+        now = rules.read(self.clock)
+        state, flight = self._state, self._flight
+        flying = None if flight is None or flight.as_seen.lost(now) else flight.as_seen
+        decision = rules.decide(state, now, self.policy, flying, self.fetch_limit)
+        if decision.start or decision.do is Do.WAIT:
+            state, flight, leader, decision = self._board(now)
+            waits = decision.do is Do.WAIT
+            if flight is not None and leader:
+                # Only the caller's own thread may prompt a person at a terminal.
+                self._take_off(flight, inline=waits and self._interactive)
+            if flight is not None and waits:
+                return self._wait(flight, decision.wait)
+        return self._outcome(state, now, decision.do, None)
+
+    @property
+    def _interactive(self) -> bool:
+        return bool(getattr(self.source, "interactive", False))
+
+    @property
+    def fetch_limit(self) -> float:
+        """Seconds after which a call of the source counts as lost."""
+        own: timedelta | None = getattr(self.source, "timeout", None)
+        return (own or self.policy.fetch_timeout).total_seconds()
+
+    def _board(
+        self, now: Instant, *, force: bool = False
+    ) -> tuple[State, Flight | None, bool, rules.Decision]:
+        """Decide under the lock, for what was true a moment ago may not be, and join or start.
+
+        Returns the state decided on, the flight, whether the caller must let it take off, and the
+        decision.
+        """
+        lost = None
+        with self._lock:
+            state, flight = self._state, self._flight
+            if flight is not None and flight.as_seen.lost(now):
+                lost, flight = flight, None
+                self._flight = None
+                self._lost.append(lost)
+            decision = rules.decide(
+                state,
+                now,
+                self.policy,
+                None if flight is None else flight.as_seen,
+                self.fetch_limit,
+            )
+            leader = False
+            if flight is None and (decision.start or force):
+                flight = self._flight = Flight(Flying(now, self.fetch_limit))
+                leader = True
+            if (
+                flight is not None
+                and decision.do is Do.WAIT
+                and flight.as_seen.critical_until is None
+                and rules.phase(state.held, now) is Phase.CRITICAL
+            ):
+                flight.as_seen = replace(flight.as_seen, critical_until=now.boot + decision.wait)
+        if lost is not None:
+            log.warning(
+                "%s: the source has not answered within %g s and is asked anew",
+                self.name,
+                lost.as_seen.limit,
+            )
+            self._tell("fetch_lost")
+        return state, flight, leader, decision
+
+    def _wait(self, flight: Flight, seconds: float) -> Credentials:
+        self.clock.wait(flight.future, seconds)
+        error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
+        now = rules.read(self.clock)
+        state = self._state
+        return self._outcome(state, now, rules.after_waiting(state, now, self.policy).do, error)
+
+    def _outcome(
+        self, state: State, now: Instant, do: Do, error: BaseException | None
+    ) -> Credentials:
+        held = state.held
+        if do is Do.RAISE or held is None:
+            if error is None and state.failure is not None:
+                error = state.failure.error
+            if error is None:
+                error = self._expired(state)
+            raise _anew(error) from error
+        if rules.phase(held, now) is Phase.EXPIRED:
+            self._tell("expired_served")
+        return held.credentials
+
+    def _unanswered(self, flight: Flight) -> FetchError:
+        return Unreachable(
+            f"{self.name}: the source has not answered within {flight.as_seen.limit:g} s",
+            context={"source": self.name},
+        )
+
+    def _expired(self, state: State) -> FetchError:
+        held = state.held
+        when = "" if held is None else f" at {held.credentials.expires_at}"
+        return CredentialsExpired(
+            f"{self.name}: the credentials expired{when}", context={"source": self.name}
+        )
+
+    # ── flying ───────────────────────────────────────────────────────────────────────────
+
+    def _take_off(self, flight: Flight, *, inline: bool = False) -> None:
+        fly = partial(self._fly, flight)
+        with self._lock:
+            self._lost = [lost for lost in self._lost if not lost.future.done()]
+            hanging = len(self._lost)
+        if hanging >= MOST_HANGING:
+            error = Unreachable(
+                f"{self.name}: {hanging} calls of the source hang; it is not asked again until "
+                "one of them ends",
+                context={"source": self.name},
+            )
+            self._crash(flight, error)
+            flight.future.set_result(error)
+            return
+        # A thread started while the interpreter goes down may never run, and its starter would
+        # wait for it for ever (3.10, 3.11) or get RuntimeError (3.12 on): then fly right here.
+        if inline or sys.is_finalizing():
+            fly()
+            return
+        try:
+            threading.Thread(target=fly, name="rolecall-refresh", daemon=True).start()
+        except RuntimeError:
+            fly()
+
+    def _fly(self, flight: Flight) -> None:
+        error: BaseException | None = None
+        interrupted: BaseException | None = None
+        try:
+            credentials = self.source.get()
+            if not isinstance(credentials, Credentials):
+                raise FetchError(
+                    f"{self.name}: the source answered {type(credentials).__name__}, "
+                    "not Credentials",
+                    retryable=False,
+                )
+            self._land(flight, credentials)
+        except BaseException as caught:
+            # Whatever a source raises, those who wait must hear of it.
+            error = caught
+            if not isinstance(caught, Exception):
+                interrupted = caught
+            self._crash(flight, caught)
+        finally:
+            flight.future.set_result(error)
+        if interrupted is not None and threading.current_thread() is threading.main_thread():
+            raise interrupted
+
+    def _land(self, flight: Flight, credentials: Credentials) -> None:
+        sent = flight.as_seen.started
+        chance = self._rng()
+        with self._lock:
+            now = rules.read(self.clock)
+            late = self._flight is not flight
+            before = self._state
+            state = rules.landed(before, credentials, sent, now, self.policy, chance)
+            assert state.held is not None
+            if late and before.held is not None and state.held.dead_at <= before.held.dead_at:
+                state = before
+            self._state = state
+            if not late:
+                self._flight = None
+        if late:
+            self._tell("late_answer")
+        if state is not before:
+            self._recent.append(credentials.access_key)
+            log.info(
+                "%s: refreshed; %s expires at %s",
+                self.name,
+                credentials.access_key,
+                credentials.expires_at,
+            )
+            self._tell("refreshed")
+
+    def _crash(self, flight: Flight, error: BaseException) -> None:
+        chance = self._rng()
+        with self._lock:
+            now = rules.read(self.clock)
+            if self._flight is not flight:
+                return  # lost long ago; another one speaks for the source now
+            state = self._state = rules.failed(self._state, error, now, self.policy, chance)
+            self._flight = None
+        assert state.failure is not None
+        pause = state.failure.until - now.boot
+        log.warning(
+            "%s: refresh failed, next attempt in %.0f s at the earliest: %s: %s",
+            self.name,
+            pause,
+            type(error).__name__,
+            error,
+        )
+        self._tell("refresh_failed", error=error, next_attempt=pause)
+
+    def _tell(
+        self,
+        kind: EventKind,
+        *,
+        error: BaseException | None = None,
+        next_attempt: float | None = None,
+    ) -> None:
+        if self._on_event is None:
+            return
+        held = self._state.held
+        event = Event(
+            kind=kind,
+            name=self.name,
+            access_key=None if held is None else held.credentials.access_key,
+            expires_at=None if held is None else held.credentials.expires_at,
+            next_attempt=next_attempt,
+            error=error,
+        )
+        try:
+            self._on_event(event)
+        except Exception:  # a listener's mistake must not cost anyone their credentials
+            log.exception("%s: on_event raised for %s", self.name, kind)
+
+    # ── steering ─────────────────────────────────────────────────────────────────────────
+
+    def refresh(self) -> Credentials:
+        """Fetch new credentials now, or join the fetch in progress, and return them.
+
+        Raises:
+            FetchError: the source failed. What is held stays in use.
+        """
+        now = rules.read(self.clock)
+        _, flight, leader, _ = self._board(now, force=True)
+        assert flight is not None
+        if leader:
+            self._take_off(flight, inline=self._interactive)
+        self.clock.wait(flight.future, flight.as_seen.remaining(now))
+        error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
+        if error is not None:
+            raise _anew(error) from error
+        return self.get()
+
+    def invalidate(self, access_key: str) -> bool:
+        """Count the held credentials as expired if their key is *access_key*.
+
+        For a service that answered that the key is expired while it should not be. Returns
+        whether new credentials will be fetched; False where another key is held by now.
+        """
+        with self._lock:
+            before = self._state
+            now = rules.read(self.clock)
+            self._state = state = rules.invalidated(before, access_key, now, self.policy)
+        if state is before:
+            return False
+        reject: Callable[[str], object] | None = getattr(self.source, "reject", None)
+        if reject is not None:
+            reject(access_key)
+        log.warning("%s: a service rejected %s as expired", self.name, access_key)
+        self._tell("invalidated")
+        return True
+
+    def set_left(self, left: timedelta) -> None:
+        """Let the held credentials expire *left* from now: for tests of programs on botocore."""
+        with self._lock:
+            self._state = rules.expiring(self._state, left, rules.read(self.clock))
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────
+
+    @property
+    def state(self) -> State:
+        """The state now: an immutable snapshot."""
+        return self._state
+
+    @property
+    def recent_keys(self) -> Collection[str]:
+        """The access key ids of the last few rotations, the current one included."""
+        return tuple(self._recent)
+
+    @property
+    def phase(self) -> Phase:
+        """How far the held credentials are on their way to expiry."""
+        return rules.phase(self._state.held, rules.read(self.clock))
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long the held credentials still live. None: none are held, or they never expire."""
+        held = self._state.held
+        if held is None or held.credentials.expires_at is None:
+            return None
+        return timedelta(seconds=max(0.0, held.left(rules.read(self.clock))))
+
+    def after_fork(self) -> None:
+        """Forget the parent's lock and flight; called in a forked child."""
+        self._lock = threading.Lock()
+        self._flight = None
+        self._lost = []
+
+
+def _anew(error: BaseException) -> BaseException:
+    """Return an exception equal to *error*, without its traceback.
+
+    A stored instance that is raised again and again grows its traceback without bound.
+    """
+    if isinstance(error, RolecallError):
+        return error.copy()
+    if isinstance(error, Exception):
+        try:
+            again = copy.copy(error)
+        except Exception:  # an exception of somebody's own that cannot be copied
+            return FetchError(f"{type(error).__name__}: {error}")
+        again.__traceback__ = None
+        return again
+    return FetchError(f"the fetch was interrupted by {type(error).__name__}")

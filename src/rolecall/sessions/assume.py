@@ -1,0 +1,261 @@
+"""`assume_role` and its companions: sessions of roles, from arguments in boto3's spelling."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import boto3
+from botocore.session import Session
+
+from ..chain import Role, RoleChain, role_problems
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import InvalidChain, Problem
+from ..refresh import DEFAULT_POLICY, Listener, RefreshPolicy
+from ..sources.clients import check_keywords
+from ..sources.custom import CallableSource
+from ..sources.mfa import CodeSource
+from ..sources.origin import load_credentials
+from ..sources.refusals import invalid
+from .bind import chain_of, is_role_session, open_role
+from .boto import RoleSession, open_child
+from .recipe import Recipe, Region
+from .upstream import botocore_session, default_session, refuse_unless_session
+
+#: Anything that gives MFA codes: see `rolecall.assume_role`.
+MFATokenProvider = Callable[[], str] | Sequence[str] | CodeSource
+
+AnySession = boto3.Session | Session | None
+
+
+def assume_role(
+    session: AnySession,
+    RoleArn: str,
+    *,
+    RoleSessionName: str | None = None,
+    PolicyArns: Iterable[str | Mapping[str, str]] | None = None,
+    Policy: str | Mapping[str, Any] | Sequence[Any] | None = None,
+    DurationSeconds: int | timedelta | None = None,
+    Tags: Mapping[str, str] | Iterable[Mapping[str, str]] | None = None,
+    TransitiveTagKeys: Iterable[str] | None = None,
+    ExternalId: str | None = None,
+    SerialNumber: str | None = None,
+    TokenCode: str | None = None,
+    SourceIdentity: str | None = None,
+    region_name: Region = None,
+    validate: bool = True,
+    cache: Any = None,
+    additional_kwargs: Mapping[str, Any] | None = None,
+    mfa_token_provider: MFATokenProvider | None = None,
+    mfa_session: timedelta | None = None,
+    refresh_policy: RefreshPolicy | None = None,
+    on_event: Listener | None = None,
+    sts_client_kwargs: Mapping[str, Any] | None = None,
+    inherit_config: bool = True,
+    clock: Clock = SYSTEM_CLOCK,
+) -> RoleSession:
+    """Return a `boto3.Session` that acts as the role *RoleArn* and never expires.
+
+    No network call is made here. The role is assumed at the first use and again ahead of each
+    expiry, beside the program's work. Arguments in boto3's spelling go to STS AssumeRole.
+
+    Args:
+        session: Who assumes the role: a boto3 or botocore session; None: boto3's default one. A
+            session whose own credentials rotate is followed.
+        RoleSessionName: Shown in CloudTrail. None: ``AWS_ROLE_SESSION_NAME``, or one that says
+            where this runs (Lambda, ECS, EKS, GitHub Actions, GitLab CI, ``user@host``).
+        PolicyArns: At most 10, as ARNs or as ``{"arn": …}``.
+        Policy: A session policy as JSON text, or as a dict, which becomes JSON.
+        DurationSeconds: 900 to 43200, or a timedelta; at most 3600 from another role's session.
+        Tags: Session tags as a dict, or as ``[{"Key": …, "Value": …}]``.
+        SerialNumber: The caller's MFA device, where the trust policy asks for MFA.
+        TokenCode: A code of that device. It works once: for a session that refreshes give
+            *mfa_token_provider* or *mfa_session* as well.
+        region_name: None: follow the parent's region. True: a copy of it. False: what a new
+            session would have. Or a region.
+        validate: Check the arguments now. All problems come in one error.
+        cache: Where role sessions are kept between processes: a `JSONFileCache`, a store, or any
+            mapping.
+        additional_kwargs: Further AssumeRole arguments.
+        mfa_token_provider: Asked for a code at each refresh: a callable, or an argv list of a
+            command that prints it.
+        mfa_session: Make one GetSessionToken session of this length with MFA first and assume
+            the role from it: one code serves that long.
+        refresh_policy: When to refresh; the environment's ``ROLECALL_AHEAD`` and
+            ``ROLECALL_MARGIN`` override its windows.
+        on_event: Called with an `Event` when credentials are refreshed, refused, rejected …
+        sts_client_kwargs: ``region_name``, ``endpoint_url``, ``config`` … of the STS client.
+        inherit_config: Take over the parent's endpoints, FIPS, proxies, retries and time-outs.
+
+    Raises:
+        NoCredentialsError: *session* has none (botocore's).
+        InvalidChain: arguments break documented limits; also botocore's ParamValidationError.
+        ConfigError: *session* or *sts_client_kwargs* cannot be used.
+    """
+    refuse_unless_session(session)
+    given: Any = default_session() if session is None else session
+    parent = botocore_session(given)
+    client_kwargs = check_keywords(sts_client_kwargs)
+    load_credentials(parent)
+    if TokenCode is None and isinstance(additional_kwargs, Mapping):
+        TokenCode = additional_kwargs.get("TokenCode")
+    policy = (refresh_policy or DEFAULT_POLICY).with_environ(os.environ)  # noqa: TID251 - border
+    try:
+        role = Role.from_keywords(
+            RoleArn,
+            RoleSessionName=RoleSessionName,
+            PolicyArns=PolicyArns,
+            Policy=Policy,
+            DurationSeconds=DurationSeconds,
+            Tags=Tags,
+            TransitiveTagKeys=TransitiveTagKeys,
+            ExternalId=ExternalId,
+            SerialNumber=SerialNumber,
+            SourceIdentity=SourceIdentity,
+            additional_kwargs=additional_kwargs,
+        )
+        chain = chain_of(given) + role
+        if validate:
+            _validate(chain, parent, TokenCode, mfa_session)
+    except InvalidChain as error:
+        raise invalid(error) from None
+    return open_role(
+        given,
+        chain,
+        Recipe(
+            region_name=region_name,
+            policy=policy,
+            on_event=on_event,
+            clock=clock,
+            sts_client_kwargs=client_kwargs,
+            inherit_config=inherit_config,
+            cache=cache,
+            mfa_token_provider=mfa_token_provider,
+            mfa_session=mfa_session,
+            token_code=TokenCode,
+        ),
+    )
+
+
+def _validate(
+    chain: RoleChain,
+    parent: Session,
+    token_code: str | None,
+    mfa_session: timedelta | None,
+) -> None:
+    found = list(chain.problems())
+    hop = len(chain.roles) - 1
+    role = chain.roles[-1]
+    if hop == 0 and is_role_session(parent):
+        again = role_problems(role, hop, chained=True)
+        found += [problem for problem in again if problem not in found]
+    if token_code is not None:
+        found += _code_problems(token_code, role.mfa_serial, hop)
+    if mfa_session is not None:
+        if role.mfa_serial is None:
+            found.append(
+                Problem(field="mfa_session", hop=hop, message="needs SerialNumber, the MFA device")
+            )
+        if not timedelta(seconds=900) <= mfa_session <= timedelta(seconds=129600):
+            found.append(
+                Problem(
+                    field="mfa_session",
+                    hop=hop,
+                    message=f"must be 15 min to 36 h, got {mfa_session}",
+                    source="STS GetSessionToken, DurationSeconds",
+                )
+            )
+    found += _unknown_arguments(role, parent, hop)
+    if found:
+        raise InvalidChain(found)
+
+
+def _code_problems(code: Any, serial_number: str | None, hop: int) -> list[Problem]:
+    found = []
+    if not (isinstance(code, str) and len(code) == 6 and code.isascii() and code.isdigit()):
+        shown = f"{len(code)} characters" if isinstance(code, str) else type(code).__name__
+        found.append(
+            Problem(
+                field="TokenCode",
+                hop=hop,
+                message=f"must be six digits, got {shown}",
+                source="STS AssumeRole, TokenCode",
+            )
+        )
+    if serial_number is None:
+        found.append(Problem(field="TokenCode", hop=hop, message="needs SerialNumber beside it"))
+    return found
+
+
+def _unknown_arguments(role: Role, parent: Session, hop: int) -> list[Problem]:
+    if not role.extra:
+        return []
+    shape = parent.get_service_model("sts").operation_model("AssumeRole").input_shape
+    known = set(shape.members) if shape is not None else set()
+    return [
+        Problem(
+            field=name,
+            hop=hop,
+            message=f"is not an argument of AssumeRole, which takes {', '.join(sorted(known))}",
+            source="STS service model",
+        )
+        for name, _ in role.extra
+        if name not in known
+    ]
+
+
+def assumed_role_session(
+    role_arn: str, base_session: AnySession = None, **keywords: Any
+) -> RoleSession:
+    """Return `assume_role`\\ (*base_session*, *role_arn*, …): the widely copied recipe's order."""
+    return assume_role(base_session, role_arn, **keywords)
+
+
+def refreshable_session(
+    fetch: Callable[[], object],
+    *,
+    region_name: str | None = None,
+    base_session: AnySession = None,
+    name: str | None = None,
+    method: str = "custom-refreshable",
+    refresh_policy: RefreshPolicy | None = None,
+    on_event: Listener | None = None,
+    inherit_config: bool = True,
+    clock: Clock = SYSTEM_CLOCK,
+) -> RoleSession:
+    """Return a `boto3.Session` whose credentials come from *fetch*, called again ahead of expiry.
+
+    Args:
+        fetch: Takes no argument and returns a botocore metadata dict (``access_key``,
+            ``secret_key``, ``token``, ``expiry_time``), an STS response, what a
+            credential_process prints, or `Credentials`. Its expiry is an aware datetime or
+            ISO 8601 text. Nothing is called before the session is used.
+        region_name: None: *base_session*'s, or what a new session would have.
+        base_session: Whose configuration (endpoints, FIPS, proxies, retries) is taken over. None:
+            a new session's. Its credentials are not used.
+        name: What logs and errors call it; the callable's name by default.
+
+    Raises:
+        TypeError: *fetch* is not callable, or is a coroutine function.
+    """
+    refuse_unless_session(base_session)
+    given: Any = boto3.Session() if base_session is None else base_session
+    source = CallableSource(fetch, name=name, clock=clock)
+    recipe = Recipe(
+        region_name=region_name,
+        policy=(refresh_policy or DEFAULT_POLICY).with_environ(os.environ),  # noqa: TID251 - border
+        on_event=on_event,
+        clock=clock,
+        inherit_config=inherit_config,
+    )
+    return open_child(
+        recipe.refresher(source, source.name),
+        parent=given,
+        method=method,
+        identity=f"callable {id(fetch)}",
+        features=("CREDENTIALS_CODE",),
+        recipe=recipe,
+        chain=None,
+    )

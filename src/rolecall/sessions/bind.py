@@ -1,0 +1,250 @@
+"""The only place that composes: a chain becomes sources, refreshers and sessions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+from botocore.session import Session
+
+from ..chain import Ambient, GivenSession, Profile, Role, RoleArn, RoleChain, session_name
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import InvalidChain, RolecallError
+from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
+from ..sources.clients import check_keywords, sts_client
+from ..sources.mfa import code_source
+from ..sources.origin import (
+    SESSION_METHODS,
+    SHIPPABLE_METHODS,
+    DyingSource,
+    identity,
+    load_credentials,
+)
+from ..sources.refusals import invalid
+from ..sources.sts import AssumeRole
+from ..stores import cache_key
+from .boto import RoleSession, open_child
+from .origins import open_origin, open_session_token, stored_in_cache
+from .recipe import Recipe, Region
+from .upstream import botocore_session
+
+_COMPONENT = "rolecall_shared"
+
+
+class _Shared:
+    """What sessions that start from one session have in common. Lives as its component."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # guards both
+        self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
+        self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
+
+
+_components_lock = threading.Lock()
+
+
+def _shared(session: Session) -> _Shared:
+    with _components_lock:
+        try:
+            shared: _Shared = session.get_component(_COMPONENT)
+        except ValueError:  # botocore's word for: no such component
+            shared = _Shared()
+            session.register_component(_COMPONENT, shared)
+    return shared
+
+
+def chain_of(session: Any) -> RoleChain:
+    """Return the chain that leads to *session*."""
+    if isinstance(session, RoleSession):
+        return session.chain or RoleChain(GivenSession(session))
+    inner = botocore_session(session)
+    method = getattr(load_credentials(inner), "method", None)
+    if method not in SHIPPABLE_METHODS:
+        return RoleChain(GivenSession(session))
+    named = inner.instance_variables().get("profile")
+    if named is None and method != "env":
+        named = inner.profile
+    return RoleChain(Ambient() if named is None else Profile(named))
+
+
+def is_role_session(session: Session) -> bool:
+    """Return whether *session* is of a role, so that assuming another one is role chaining."""
+    return getattr(load_credentials(session), "method", None) in SESSION_METHODS
+
+
+def open_role(
+    given: Any, chain: RoleChain, recipe: Recipe, shared: _Shared | None = None
+) -> RoleSession:
+    """Return a session of the last role of *chain*, assumed by the session *given*."""
+    role = chain.roles[-1]
+    caller = given
+    if recipe.mfa_session is not None and role.mfa_serial is not None:
+        caller = _mfa_session(given, role.mfa_serial, recipe.mfa_session, recipe)
+        role = replace(role, mfa_serial=None)
+    parent = botocore_session(caller)
+    refresher = None
+    if shared is not None:
+        with shared.lock:
+            refresher = shared.refreshers.get((chain.roles, recipe.key))
+    if refresher is None:
+        refresher = _refresher(parent, role, len(chain.roles) - 1, recipe)
+        if shared is not None:
+            with shared.lock:
+                refresher = shared.refreshers.setdefault((chain.roles, recipe.key), refresher)
+    return open_child(
+        refresher,
+        parent=caller,
+        shown_parent=given,
+        method="assume-role",
+        identity=cache_key(
+            role.request(), source=identity(parent), partition="", generated_session_name=False
+        ),
+        features=("CREDENTIALS_STS_ASSUME_ROLE",),
+        recipe=recipe,
+        chain=chain,
+    )
+
+
+def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresher:
+    codes = None
+    if role.mfa_serial is not None:
+        codes = code_source(recipe.codes, role.mfa_serial, clock=recipe.clock)
+    source = AssumeRole(
+        lambda: sts_client(parent, recipe.sts_client_kwargs),
+        role,
+        # Made up once: a session keeps its name over all its rotations.
+        session_name=role.session_name or session_name(os.environ),  # noqa: TID251 - border
+        hop=hop,
+        token_codes=codes,
+        parent=DyingSource(parent, recipe.clock),
+        clock=recipe.clock,
+    )
+    stored = stored_in_cache(
+        source,
+        recipe,
+        parent,
+        role.request(),
+        operation="AssumeRole",
+        partition=_partition(role),
+        generated_session_name=role.session_name is None,
+    )
+    return recipe.refresher(stored, f"hop {hop}: {role.arn}")
+
+
+def _partition(role: Role) -> str:
+    try:
+        return RoleArn.parse(str(role.arn)).partition
+    except ValueError:
+        return "aws"  # not validated, on the caller's wish; STS will say what is wrong
+
+
+def _mfa_session(given: Any, serial: str, duration: timedelta, recipe: Recipe) -> RoleSession:
+    """Return *given*'s one session with MFA, from which any number of roles are assumed."""
+    shared = _shared(botocore_session(given))
+    key = ("mfa", serial, duration, id(recipe.mfa_token_provider), id(recipe.clock))
+    with shared.lock:
+        found = shared.sessions.get(key)
+    if found is not None:
+        return found
+    made = open_session_token(given, duration, serial, replace(recipe, region_name=None), None)
+    with shared.lock:
+        return shared.sessions.setdefault(key, made)
+
+
+def open_chain(
+    chain: RoleChain,
+    *,
+    region_name: Region = None,
+    refresh_policy: RefreshPolicy | None = None,
+    on_event: Listener | None = None,
+    sts_client_kwargs: Mapping[str, Any] | None = None,
+    inherit_config: bool = True,
+    cache: Any = None,
+    mfa_token_provider: Any = None,
+    mfa_session: timedelta | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    environ: Mapping[str, str] | None = None,
+) -> Any:
+    """Return a session of *chain*'s last role; keywords as for `rolecall.assume_role`.
+
+    Chains from one origin share the sessions and refreshers of what they have in common, so that a
+    hub role is assumed once for any number of spokes.
+
+    Raises:
+        InvalidChain: the chain breaks documented limits; also botocore's ParamValidationError.
+        NoCredentialsError: there are none at the origin (botocore's).
+        ConfigError: a profile does not add up.
+    """
+    if environ is None:
+        environ = os.environ  # noqa: TID251 - border
+    try:
+        chain.validate()
+    except InvalidChain as error:
+        raise invalid(error) from None
+    recipe = Recipe(
+        policy=(refresh_policy or DEFAULT_POLICY).with_environ(environ),
+        on_event=on_event,
+        sts_client_kwargs=check_keywords(sts_client_kwargs),
+        inherit_config=inherit_config,
+        cache=cache,
+        mfa_token_provider=mfa_token_provider,
+        mfa_session=mfa_session,
+        clock=clock,
+    )
+    return _open(chain, replace(recipe, region_name=region_name), recipe, environ)
+
+
+def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, str]) -> Any:
+    origin = _open_profile(chain.origin, others, environ)
+    if origin is None:
+        origin = open_origin(chain.origin, recipe=others, environ=environ)
+    inner = botocore_session(origin)
+    load_credentials(inner)
+    shared = _shared(inner)
+    session = origin
+    for number, _ in enumerate(chain.roles, 1):
+        prefix = RoleChain(chain.origin, *chain.roles[:number])
+        if number == len(chain.roles):
+            return open_role(session, prefix, last, shared)
+        session = _prefix_session(session, prefix, others, shared)
+    return session
+
+
+def _prefix_session(given: Any, prefix: RoleChain, recipe: Recipe, shared: _Shared) -> RoleSession:
+    key = (prefix.roles, recipe.key)
+    with shared.lock:
+        found = shared.sessions.get(key)
+    if found is not None:
+        return found
+    made = open_role(given, prefix, recipe, shared)
+    with shared.lock:
+        return shared.sessions.setdefault(key, made)
+
+
+def _open_profile(origin: Any, recipe: Recipe, environ: Mapping[str, str]) -> Any:
+    """Return the session of a profile that is itself a chain; None: it is not.
+
+    botocore would assume those roles, too, and refresh them by its own rules.
+    """
+    if not isinstance(origin, Profile) or origin.own_keys:
+        return None
+    inner = Session(profile=origin.name)
+    chain = RoleChain.from_profile(origin.name, environ=environ, config=inner.full_config)
+    if chain.origin == origin and not chain.roles:
+        return None
+    try:
+        session = _open(chain, recipe, recipe, environ)
+    except RolecallError as error:
+        error.add_note(f"profile {origin.name!r}") if hasattr(error, "add_note") else None
+        raise
+    opened = botocore_session(session)
+    region = inner.get_config_variable("region")
+    if region is not None:
+        opened.set_config_variable("region", region)
+    opened.set_config_variable("profile", origin.name)
+    return session

@@ -1,0 +1,180 @@
+"""The sessions themselves: a `boto3.Session` whose credentials a `Refresher` keeps fresh."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import boto3
+from botocore.credentials import CredentialProvider, CredentialResolver
+from botocore.session import Session
+
+from .._version import __version__
+from ..chain import RoleChain
+from ..errors import ConfigError
+from ..refresh import Refresher
+from ..sources.clients import sts_client
+from ..sources.redaction import redact_logs
+from .credentials import RefreshingCredentials
+from .inherit import inherit, link_region
+from .presign import Presigning
+from .recipe import Recipe, Region
+from .rejections import Rejections
+from .upstream import botocore_session
+
+try:
+    from botocore.useragent import register_feature_ids
+except ImportError:  # botocore before 1.38 reports no features
+
+    def register_feature_ids(feature_ids: Iterable[str]) -> None:
+        """Do nothing: this botocore has no feature ids."""
+
+
+class RoleSession(boto3.Session):
+    """A `boto3.Session` that acts as a role and never expires.
+
+    It pickles as its chain, its region, its refresh policy and the configuration variables that
+    were set on it, never with keys: another process assumes the role itself.
+
+    Attributes:
+        assume_role_parent_session: The session that assumes the role.
+        chain: Origin and roles; None for a session of `refreshable_session`.
+    """
+
+    assume_role_parent_session: Any
+    chain: RoleChain | None
+    _recipe: Recipe
+
+    def get_credentials(self) -> RefreshingCredentials:
+        """Return the session's one credentials object."""
+        return cast(RefreshingCredentials, super().get_credentials())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .pickling import travelling  # it opens sessions again, and so needs this module
+
+        return travelling(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RoleSession:
+        return self
+
+    def __copy__(self) -> RoleSession:
+        return self
+
+
+class _Child(Session):
+    """A botocore session that notes in the user agent where its credentials are from."""
+
+    features: tuple[str, ...] = ()
+
+    def get_credentials(self) -> Any:
+        register_feature_ids(self.features)
+        return super().get_credentials()
+
+
+class _Provider(CredentialProvider):
+    """Hands out one credentials object, always the same."""
+
+    CANONICAL_NAME = None
+
+    def __init__(self, credentials: RefreshingCredentials) -> None:
+        super().__init__()
+        self.METHOD = credentials.method
+        self._credentials = credentials
+
+    def load(self) -> RefreshingCredentials:
+        return self._credentials
+
+
+class _NoToken:
+    """A role session has no bearer token; its parent's is not its own."""
+
+    def load_token(self, **_: Any) -> None:
+        return None
+
+
+_loader_lock = threading.Lock()  # guards the shared loader's search path
+
+
+def open_child(
+    refresher: Refresher,
+    *,
+    parent: Any,
+    method: str,
+    identity: str,
+    features: tuple[str, ...],
+    recipe: Recipe,
+    chain: RoleChain | None,
+    shown_parent: Any = None,
+) -> RoleSession:
+    """Return a session whose credentials *refresher* keeps.
+
+    Args:
+        parent: The session whose configuration it takes over.
+        method: Where the credentials are from, as botocore calls it.
+        identity: Who it is, for the keys of shared caches.
+        features: botocore's user-agent feature ids.
+        shown_parent: What the child calls its parent, if not *parent*.
+    """
+    redact_logs()
+    inner = botocore_session(parent)
+    child = _Child()
+    child.features = features
+    child.user_agent_extra = f"rolecall/{__version__}"
+    loader = inner.get_component("data_loader")
+    child.register_component("data_loader", loader)
+    child.register_component("token_provider", _NoToken())
+    if recipe.inherit_config:
+        inherit(child, inner)
+    _set_region(child, inner, recipe.region_name, inherit_config=recipe.inherit_config)
+
+    myself: Callable[[], Session | None] = weakref.ref(child)
+    credentials = RefreshingCredentials(
+        refresher,
+        method=method,
+        identity=identity,
+        client=lambda: sts_client(_alive(myself()), recipe.sts_client_kwargs),
+    )
+    child.register_component("credential_provider", CredentialResolver([_Provider(credentials)]))
+    Rejections(refresher).register(child)
+    Presigning(refresher).register(child)
+
+    with _loader_lock:
+        paths = loader.search_paths
+        before = len(paths)
+        session = RoleSession(
+            botocore_session=child,
+            region_name=recipe.region_name if isinstance(recipe.region_name, str) else None,
+        )
+        # boto3 adds its own folder to the loader's path with every session. The loader is shared,
+        # so that the path would grow without end.
+        for added in paths[before:]:
+            if added in paths[:before]:
+                del paths[len(paths) - 1 - paths[::-1].index(added)]
+    session.assume_role_parent_session = parent if shown_parent is None else shown_parent
+    session.chain = chain
+    session._recipe = recipe
+    return session
+
+
+def _alive(session: Session | None) -> Session:
+    if session is None:
+        raise ConfigError("the session these credentials belong to is gone: keep the session")
+    return session
+
+
+def _set_region(
+    child: Session, parent: Session, region_name: Region, *, inherit_config: bool
+) -> None:
+    if region_name is None:
+        link_region(child, parent)
+    elif region_name is True:
+        region = parent.get_config_variable("region")
+        if region is None:
+            link_region(child, None)
+        else:
+            child.set_config_variable("region", region)
+    elif region_name is False and inherit_config:
+        # The profile came along for its services sections, not for its region.
+        link_region(child, None)

@@ -1,0 +1,237 @@
+"""Opening the session that a chain starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+import boto3
+from botocore.credentials import CredentialResolver, ProfileProviderBuilder
+from botocore.session import Session
+
+from ..chain import (
+    CredentialSource,
+    GivenSession,
+    Origin,
+    Profile,
+    Role,
+    RoleChain,
+    SessionToken,
+    WebIdentity,
+    partition_of_region,
+    session_name,
+)
+from ..credentials import Source
+from ..errors import ConfigError
+from ..sources.clients import sts_client
+from ..sources.mfa import code_source
+from ..sources.origin import DyingSource, identity
+from ..sources.sts import AssumeRoleWithWebIdentity, GetSessionToken
+from ..sources.web_identity import TokenFile, called_token
+from ..stores import Stored, cache_key
+from .boto import RoleSession, open_child
+from .recipe import Recipe
+from .upstream import botocore_session
+
+#: AWS's names of credential sources → botocore's.
+_SOURCE_METHODS = {
+    "Environment": "env",
+    "Ec2InstanceMetadata": "iam-role",
+    "EcsContainer": "container-role",
+}
+
+_origins: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+_origins_lock = threading.Lock()  # guards _origins
+
+
+def open_origin(
+    origin: Origin,
+    *,
+    recipe: Recipe,
+    environ: Mapping[str, str],
+    variables: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the session that *origin* stands for.
+
+    The same one as long as the environment and the files stay the same, so that chains share what
+    they have in common.
+
+    Args:
+        variables: Configuration variables to set on it.
+
+    Raises:
+        ConfigError: the origin does not say enough.
+    """
+    if isinstance(origin, GivenSession):
+        return origin.session
+    variables = variables or {}
+    key = (origin, recipe.key, _surroundings(environ), repr(sorted(variables.items())))
+    with _origins_lock:
+        found = _origins.get(key)
+    if found is not None:
+        return found
+    made = _open(origin, recipe, environ, variables)
+    with _origins_lock:
+        return _origins.setdefault(key, made)
+
+
+def _surroundings(environ: Mapping[str, str]) -> str:
+    """Return a digest of all that decides which credentials botocore finds."""
+    parts = [
+        f"{name}={value}"
+        for name, value in sorted(environ.items())
+        if name.startswith("AWS_") or name in ("HOME", "USERPROFILE")
+    ]
+    for variable, default in (
+        ("AWS_CONFIG_FILE", "~/.aws/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ):
+        try:
+            status = os.stat(os.path.expanduser(environ.get(variable) or default))
+        except OSError:
+            parts.append(f"{variable} is missing")
+        else:
+            parts.append(f"{variable} {status.st_mtime_ns} {status.st_size}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _open(
+    origin: Origin, recipe: Recipe, environ: Mapping[str, str], variables: Mapping[str, Any]
+) -> Any:
+    if isinstance(origin, SessionToken):
+        base = open_origin(origin.of, recipe=recipe, environ=environ, variables=variables)
+        chain = RoleChain(origin)
+        return open_session_token(base, origin.duration, origin.mfa_serial, recipe, chain)
+    name = origin.name if isinstance(origin, Profile) else None
+    session = boto3.Session(profile_name=name)
+    inner = botocore_session(session)
+    for variable, value in variables.items():
+        inner.set_config_variable(variable, value)
+    if isinstance(origin, WebIdentity):
+        return _open_web_identity(origin, session, recipe, environ)
+    if isinstance(origin, Profile) and origin.own_keys:
+        builder = ProfileProviderBuilder(inner)
+        providers = builder.providers(origin.name, disable_env_vars=True)
+        inner.register_component("credential_provider", CredentialResolver(providers))
+    if isinstance(origin, CredentialSource):
+        resolver: CredentialResolver = inner.get_component("credential_provider")
+        provider = resolver.get_provider(_SOURCE_METHODS[origin.name])
+        inner.register_component("credential_provider", CredentialResolver([provider]))
+    return session
+
+
+def _open_web_identity(
+    origin: WebIdentity, base: boto3.Session, recipe: Recipe, environ: Mapping[str, str]
+) -> RoleSession:
+    inner = botocore_session(base)
+    arn = origin.role_arn or environ.get("AWS_ROLE_ARN")
+    file = origin.token_file or environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+    missing = [] if arn else ["a role_arn (or AWS_ROLE_ARN)"]
+    if origin.token is None and not file:
+        missing.append("a token_file (or AWS_WEB_IDENTITY_TOKEN_FILE)")
+    if missing or arn is None:
+        raise ConfigError(f"WebIdentity needs {' and '.join(missing)}")
+    role = Role(
+        arn,
+        session_name=origin.session_name,
+        duration=origin.duration,
+        policy=origin.policy,
+        policy_arns=origin.policy_arns,
+    )
+    arguments = role.request()
+    arguments.setdefault("RoleSessionName", session_name(environ))
+    where = "the token callable" if origin.token is not None else str(file)
+    source = AssumeRoleWithWebIdentity(
+        lambda: sts_client(inner, recipe.sts_client_kwargs, unsigned=True),
+        token=called_token(origin.token) if origin.token is not None else TokenFile(where),
+        where=where,
+        arguments=arguments,
+        clock=recipe.clock,
+    )
+    return open_child(
+        recipe.refresher(source, arn),
+        parent=base,
+        method="assume-role-with-web-identity",
+        identity=f"web identity {arn} {where} {arguments['RoleSessionName']}",
+        features=("CREDENTIALS_STS_ASSUME_ROLE_WEB_ID",),
+        recipe=recipe,
+        chain=RoleChain(origin),
+    )
+
+
+def open_session_token(
+    base: Any, duration: timedelta, serial: str | None, recipe: Recipe, chain: RoleChain | None
+) -> RoleSession:
+    """Return a session of *base*'s own user, made by GetSessionToken, with MFA if *serial*."""
+    inner = botocore_session(base)
+    codes = None if serial is None else code_source(recipe.codes, serial, clock=recipe.clock)
+    source = GetSessionToken(
+        lambda: sts_client(inner, recipe.sts_client_kwargs),
+        duration=duration,
+        serial_number=serial,
+        token_codes=codes,
+        parent=DyingSource(inner, recipe.clock),
+        clock=recipe.clock,
+    )
+    request = {"SerialNumber": serial, "DurationSeconds": int(duration.total_seconds())}
+    stored = stored_in_cache(
+        source,
+        recipe,
+        inner,
+        request,
+        operation="GetSessionToken",
+        partition=partition_of_region(str(inner.get_config_variable("region"))) or "aws",
+    )
+    return open_child(
+        recipe.refresher(stored, f"GetSessionToken with {serial}" if serial else "GetSessionToken"),
+        parent=base,
+        method="get-session-token",
+        identity=f"{identity(inner)} session token {serial}",
+        features=(),
+        recipe=recipe,
+        chain=chain,
+    )
+
+
+def stored_in_cache(
+    source: Source,
+    recipe: Recipe,
+    parent: Session,
+    request: Mapping[str, Any],
+    *,
+    operation: str,
+    partition: str,
+    generated_session_name: bool = False,
+) -> Source:
+    """Return *source* behind the recipe's cache, if it has one."""
+    if recipe.cache is None:
+        return source
+    key = cache_key(
+        request,
+        source=identity(parent),
+        partition=partition,
+        endpoint=_endpoint(parent, recipe),
+        operation=operation,
+        generated_session_name=generated_session_name,
+    )
+    return Stored(source, recipe.cache, key, clock=recipe.clock)
+
+
+def _endpoint(parent: Session, recipe: Recipe) -> str | None:
+    """Return what is known of the STS endpoint without making a client."""
+    given = recipe.sts_client_kwargs.get("endpoint_url")
+    if given:
+        return str(given)
+    scoped: Mapping[str, Any] = parent.get_scoped_config()
+    parts = [
+        os.environ.get("AWS_ENDPOINT_URL_STS"),  # noqa: TID251 - border
+        os.environ.get("AWS_ENDPOINT_URL"),  # noqa: TID251 - border
+        scoped.get("services"),
+        scoped.get("endpoint_url"),
+    ]
+    return " ".join(str(part) for part in parts if part) or None

@@ -1,0 +1,156 @@
+"""What travels of a session: its chain and how it was made; never a key."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.session import Session
+
+from ..chain import GivenSession, RoleChain, SessionToken
+from ..errors import ConfigError
+from ..refresh import DEFAULT_POLICY
+from ..sources.origin import fingerprint, load_credentials
+from ..stores import FileStore, JSONFileCache
+from .bind import chain_of, open_role
+from .boto import RoleSession
+from .origins import open_origin
+from .recipe import Recipe
+from .upstream import botocore_session
+
+
+def travelling(session: RoleSession) -> tuple[Any, ...]:
+    """Return what `pickle` keeps of *session*.
+
+    Raises:
+        ConfigError: it cannot be made again in another process, and why.
+    """
+    chain = session.chain
+    if chain is None:
+        raise ConfigError(
+            "a session made from a callable cannot be pickled: its credentials come from this "
+            "process",
+            hint="make the session where it is used, or pickle a RoleChain",
+        )
+    origin: Any = chain.origin.of if isinstance(chain.origin, SessionToken) else chain.origin
+    if isinstance(origin, GivenSession):
+        raise ConfigError(
+            f"{chain}: a session that starts from explicit keys or a callable cannot be pickled: "
+            "the keys would have to travel",
+            hint="start from a profile, the environment or a web identity, which another process "
+            "finds for itself",
+        )
+    hops: list[RoleSession] = []
+    root: Any = session
+    while isinstance(root, RoleSession) and root.chain is not None and root.chain.roles:
+        hops.append(root)
+        root = root.assume_role_parent_session
+    inner = botocore_session(root)
+    origin_options = _portable(root) if isinstance(root, RoleSession) else {}
+    return _reopen, (
+        chain,
+        origin_options,
+        [_portable(hop) for hop in reversed(hops)],
+        _variables(inner, with_region=not isinstance(root, RoleSession)),
+        _variables(botocore_session(session), with_region=False),
+        session.region_name,
+        None if isinstance(root, RoleSession) else fingerprint(inner),
+    )
+
+
+def _portable(session: RoleSession) -> dict[str, Any]:
+    """Return the keywords that make *session* again, without those that are the default."""
+    recipe = session._recipe
+    chain = session.chain
+    what = chain.roles[-1].arn if chain is not None and chain.roles else chain
+    if recipe.token_code is not None:
+        raise ConfigError(
+            f"{what}: a session with a TokenCode cannot be pickled: the code works once, here",
+            hint="give mfa_token_provider as a command (an argv list)",
+        )
+    if callable(recipe.mfa_token_provider):
+        raise ConfigError(
+            f"{what}: a session whose mfa_token_provider is a callable cannot be pickled",
+            hint="give a command (an argv list), or make the session where it is used",
+        )
+    portable = {
+        "policy": recipe.policy,
+        "on_event": recipe.on_event,
+        "sts_client_kwargs": dict(recipe.sts_client_kwargs),
+        "inherit_config": recipe.inherit_config,
+        "mfa_token_provider": recipe.mfa_token_provider,
+        "mfa_session": recipe.mfa_session,
+        # A folder is there in another process of this machine, too; a dict is not.
+        "cache": recipe.cache if isinstance(recipe.cache, (JSONFileCache, FileStore)) else None,
+    }
+    defaults: dict[str, Any] = {
+        **dict.fromkeys(portable),
+        "policy": DEFAULT_POLICY,
+        "sts_client_kwargs": {},
+        "inherit_config": True,
+    }
+    portable = {name: value for name, value in portable.items() if value != defaults[name]}
+    for name, value in portable.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:  # whatever an object's own pickling raises
+            raise ConfigError(
+                f"{what}: the session cannot be pickled because its {name} cannot: "
+                f"{type(error).__name__}",
+                hint=f"give {name} what pickles, such as a module's function, or make the "
+                "session where it is used",
+            ) from None
+    return portable
+
+
+def _variables(session: Session, *, with_region: bool) -> dict[str, Any]:
+    """Return the configuration variables that were set on *session*; its region apart."""
+    left_out = {"profile"} if with_region else {"profile", "region"}
+    return {
+        name: value for name, value in session.instance_variables().items() if name not in left_out
+    }
+
+
+def _reopen(
+    chain: RoleChain,
+    origin_options: Mapping[str, Any],
+    hops: list[Mapping[str, Any]],
+    origin_variables: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    region: str | None,
+    before: str | None,
+) -> RoleSession:
+    """Make a session again from what was pickled of it.
+
+    Raises:
+        ConfigError: the credentials found here are of another account.
+        NoCredentialsError: there are none (botocore's).
+    """
+    environ = os.environ  # noqa: TID251 - border
+    session: Any = open_origin(
+        chain.origin,
+        recipe=Recipe(**origin_options),
+        environ=environ,
+        variables=origin_variables,
+    )
+    if not isinstance(session, RoleSession):
+        inner = botocore_session(session)
+        load_credentials(inner)
+        here = fingerprint(inner)
+        if before is not None and here != before:
+            raise ConfigError(
+                f"{chain}: the credentials found here are not of the account that the pickled "
+                f"session started from ({before}, here {here})",
+                hint="give this process the same profile or environment",
+            )
+    for role, options in zip(chain.roles, hops, strict=True):
+        session = open_role(session, chain_of(session) + role, Recipe(**options))
+    opened = botocore_session(session)
+    if region is not None:
+        opened.set_config_variable("region", region)
+    for name, value in variables.items():
+        opened.set_config_variable(name, value)
+    assert isinstance(session, RoleSession)
+    return session

@@ -1,0 +1,68 @@
+"""Warn when a presigned URL would die with the credentials before its own expiry."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, MutableMapping
+from datetime import timedelta
+from typing import Any
+
+from botocore.session import Session
+
+from ..refresh import Refresher
+
+#: The methods that presign, and botocore's default of their ExpiresIn in seconds.
+METHODS = ("generate_presigned_url", "generate_presigned_post")
+DEFAULT_EXPIRES_IN_SECONDS = 3600
+
+
+class Presigning:
+    """Wraps the presigning methods of one session's clients."""
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+
+    def register(self, session: Session) -> None:
+        """Wrap the methods of every client class that *session* makes from now on."""
+        session.get_component("event_emitter").register_last(
+            "creating-client-class", self.wrap, unique_id="rolecall-presign"
+        )
+
+    def wrap(self, class_attributes: MutableMapping[str, Any], **_: Any) -> None:
+        """Wrap the presigning methods among *class_attributes*."""
+        for name in METHODS:
+            if name in class_attributes:
+                class_attributes[name] = self._watched(class_attributes[name])
+
+    def _watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def presign(client: Any, *arguments: Any, **keywords: Any) -> Any:
+            signed = method(client, *arguments, **keywords)
+            expires_in = keywords.get("ExpiresIn", _positional(method.__name__, arguments))
+            self._warn(signed, timedelta(seconds=float(expires_in)))
+            return signed
+
+        return presign
+
+    def _warn(self, signed: Any, expires_in: timedelta) -> None:
+        held = self._refresher.state.held
+        left = self._refresher.remaining
+        if held is None or left is None or left >= expires_in:
+            return
+        if held.credentials.access_key not in str(signed):
+            return  # signed with keys of the client's own
+        warnings.warn(
+            f"this presigned URL says it is valid for {expires_in}, but its credentials expire in "
+            f"{timedelta(seconds=round(left.total_seconds()))}: call "
+            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _positional(name: str, arguments: tuple[Any, ...]) -> Any:
+    # generate_presigned_url(ClientMethod, Params, ExpiresIn, HttpMethod);
+    # generate_presigned_post(Bucket, Key, Fields, Conditions, ExpiresIn)
+    place = 2 if name == "generate_presigned_url" else 4
+    return arguments[place] if len(arguments) > place else DEFAULT_EXPIRES_IN_SECONDS

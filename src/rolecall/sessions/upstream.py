@@ -1,0 +1,85 @@
+"""Every private name of botocore and boto3 that rolecall leans on, in one place.
+
+``tests/test_upstream.py`` fails as soon as one of them moves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.session import Session
+
+from ..errors import ConfigError
+
+#: module, class or None, private name, why there is no public way.
+PRIVATE_NAMES = (
+    ("boto3.session", "Session", "_session", "boto3 has no accessor for its botocore session"),
+    ("boto3", None, "_get_default_session", "boto3.assume_role() is to use the default session"),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
+        "_expiry_time",
+        "programs read and tests set it; overridden by a property",
+    ),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
+        "_seconds_remaining",
+        "programs call it; overridden",
+    ),
+    ("botocore.credentials", "RefreshableCredentials", "_is_expired", "programs call it"),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
+        "_refresh",
+        "botocore's properties and programs call it; overridden",
+    ),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
+        "_advisory_refresh_timeout",
+        "programs read it; set to what the windows are",
+    ),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
+        "_mandatory_refresh_timeout",
+        "programs read it; set to what the windows are",
+    ),
+)
+
+
+def botocore_session(session: Any) -> Session:
+    """Return the botocore session of a boto3 or botocore *session*; None: of boto3's default one.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if session is None:
+        session = boto3._get_default_session()
+    if isinstance(session, Session):
+        return session
+    if isinstance(session, boto3.Session):
+        inner: Session = session._session
+        return inner
+    raise TypeError(
+        f"session must be a boto3 or botocore Session or None, got {type(session).__name__}"
+    )
+
+
+def default_session() -> boto3.Session:
+    """Return boto3's default session, made if there is none yet."""
+    session: boto3.Session = boto3._get_default_session()
+    return session
+
+
+def refuse_unless_session(session: Any) -> None:
+    """Raise ConfigError for an asynchronous session, TypeError for anything else that is none."""
+    if type(session).__module__.partition(".")[0] in ("aiobotocore", "aioboto3"):
+        raise ConfigError(
+            f"{type(session).__module__}.{type(session).__name__} is asynchronous",
+            hint="use a boto3 or botocore session here",
+        )
+    if session is not None:
+        botocore_session(session)

@@ -1,0 +1,1 @@
+"""What credentials come from. The only code that calls STS."""

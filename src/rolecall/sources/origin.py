@@ -1,0 +1,236 @@
+"""Where a chain starts: the botocore session of an origin, and what is known of its credentials."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.exceptions import NoCredentialsError
+from botocore.session import Session
+from dateutil.parser import parse as parse_date  # type: ignore[import-untyped]
+
+from ..clock import Clock
+
+#: Keys under which tools that write temporary keys into ``~/.aws/credentials`` note their expiry:
+#: AWS CLI and aws-mfa, saml2aws, aws-google-auth, gimme-aws-creds.
+EXPIRY_KEYS = (
+    "aws_expiration",
+    "aws_session_expiration",
+    "aws_credential_expiration",
+    "expiration",
+    "x_security_token_expires",
+    "aws_session_token_expiration",
+)
+
+#: From here on a source that cannot refresh is warned about: the length of the shortest session.
+RUNNING_OUT = timedelta(minutes=15)
+
+#: botocore's names of the credentials that another process finds for itself.
+SHIPPABLE_METHODS = frozenset(
+    {
+        "assume-role",
+        "assume-role-with-web-identity",
+        "boto-config",
+        "config-file",
+        "container-role",
+        "custom-process",
+        "env",
+        "iam-role",
+        "login",
+        "shared-credentials-file",
+        "sso",
+    }
+)
+
+#: Those among them, and of ours, that are a role's session: what they assume is role chaining.
+SESSION_METHODS = frozenset(
+    {"assume-role", "assume-role-with-web-identity", "container-role", "iam-role", "sso"}
+)
+
+_loading = threading.Lock()  # botocore's own loading is not safe to run twice at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """What can be told about source credentials without a network call; no secret.
+
+    Attributes:
+        method: Where botocore found them, in its words: ``env``, ``shared-credentials-file`` …
+        profile: The profile in use, if one was named.
+        access_key: Access key id.
+        temporary: Whether they have a session token.
+        refreshes: Whether they renew themselves.
+        expires_at: When they expire, where a tool noted it beside them.
+    """
+
+    method: str
+    profile: str | None
+    access_key: str
+    temporary: bool
+    refreshes: bool
+    expires_at: datetime | None = None
+
+    @property
+    def dies(self) -> bool:
+        """Whether they expire and cannot renew themselves."""
+        return self.temporary and not self.refreshes
+
+    def __str__(self) -> str:
+        where = f"{self.method}, profile {self.profile!r}" if self.profile else self.method
+        return f"{self.access_key} ({where})"
+
+
+def load_credentials(session: Session) -> Any:
+    """Return *session*'s credentials object, loaded by one thread at a time.
+
+    Raises:
+        NoCredentialsError: there are none; botocore's own.
+    """
+    with _loading:
+        credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError()
+    return credentials
+
+
+def facts(session: Session) -> SourceFacts:
+    """Return what is known of *session*'s credentials, without fetching any."""
+    credentials = load_credentials(session)
+    static = type(credentials) is BotocoreCredentials
+    return SourceFacts(
+        method=str(getattr(credentials, "method", None) or "unknown"),
+        profile=session.profile,
+        access_key=str(credentials.access_key) if static else "",
+        temporary=static and bool(credentials.token),
+        refreshes=not static,
+        expires_at=_noted_expiry(session, credentials) if static else None,
+    )
+
+
+def _noted_expiry(session: Session, credentials: Any) -> datetime | None:
+    if credentials.method not in ("shared-credentials-file", "config-file"):
+        return None
+    scoped: Mapping[str, Any] = session.get_scoped_config()
+    for key in EXPIRY_KEYS:
+        if scoped.get(key):
+            try:
+                when: datetime = parse_date(str(scoped[key]))
+            except (ValueError, OverflowError):
+                continue
+            # Tools write UTC, some without saying so.
+            return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    return None
+
+
+class DyingSource:
+    """Warns once when source credentials that cannot renew themselves are about to expire."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+        self._warned = False
+
+    def check(self) -> None:
+        """Warn if they run out soon, unless that was said before."""
+        if self._warned:
+            return
+        known = facts(self._session)
+        if not known.dies or known.expires_at is None:
+            return
+        left = known.expires_at - datetime.fromtimestamp(self._clock.time(), timezone.utc)
+        if left <= RUNNING_OUT:
+            self._warned = True
+            state = "expired" if left <= timedelta(0) else "expire"
+            warnings.warn(
+                f"the source credentials {known} {state} at {known.expires_at.isoformat()} and "
+                "cannot renew themselves: role sessions made from them last no longer than their "
+                "current hour; sign in again",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def hint(self) -> str:
+        """Return what to do about source credentials that AWS says are expired."""
+        known = facts(self._session)
+        if not known.dies:
+            return ""
+        when = f" at {known.expires_at.isoformat()}" if known.expires_at else ""
+        return (
+            f"the source credentials {known} expired{when} and cannot renew themselves: sign in "
+            "again, or use a source that renews itself (a profile with sso_session, "
+            "credential_process or role_arn)"
+        )
+
+
+def account_of_key(access_key: str) -> str | None:
+    """Return the account id that is encoded in an AWS access key id; None: it holds none.
+
+    Keys issued since 2019 carry their account in 40 bits of the base 32 that follows the prefix.
+    Good enough to notice another account; never used to grant anything.
+    """
+    if len(access_key) != 20 or access_key[:4] not in ("AKIA", "ASIA"):
+        return None
+    try:
+        head = base64.b32decode(access_key[4:])[:6]
+    except ValueError:
+        return None
+    number = (int.from_bytes(head, "big") & 0x7FFF_FFFF_FF80) >> 7
+    return f"{number:012d}" if number < 10**12 else None
+
+
+def identity(session: Session) -> str:
+    """Return who *session* is as far as can be told without a network call, for cache keys.
+
+    Differs between two principals, and between two keys of one.
+    """
+    credentials = load_credentials(session)
+    chain = getattr(credentials, "identity", None)
+    if chain is not None:
+        return str(chain)
+    known = facts(session)
+    if known.access_key:
+        return f"key:{known.access_key}"
+    scoped = session.get_scoped_config()
+    named = {
+        name: str(scoped[name])
+        for name in (
+            "role_arn", "source_profile", "credential_source", "credential_process",
+            "sso_session", "sso_account_id", "sso_role_name", "sso_start_url",
+            "web_identity_token_file", "external_id", "role_session_name", "login_session",
+        )
+        if name in scoped
+    }  # fmt: skip
+    if known.method in ("assume-role", "sso", "login", "custom-process") and named:
+        digest = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()[:16]
+        return f"profile:{session.profile}:{known.method}:{digest}"
+    # A refreshing source that says nothing of itself, such as an instance role: its current key.
+    frozen = credentials.get_frozen_credentials()
+    return f"key:{frozen.access_key}"
+
+
+def fingerprint(session: Session) -> str | None:
+    """Return something that stays the same for one account, whatever its current key.
+
+    The account id where the key tells it, else a digest of a long-term key. None: not known.
+    """
+    known = facts(session)
+    key = known.access_key
+    if not key:
+        credentials = load_credentials(session)
+        if getattr(credentials, "identity", None) is not None:
+            return None
+        try:
+            key = credentials.get_frozen_credentials().access_key
+        except Exception:  # whoever cannot fetch cannot be compared; the first use will say why
+            return None
+    account = account_of_key(key)
+    if account is not None:
+        return f"account:{account}"
+    return "key:" + hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""Where web identity tokens come from: a file that something renews, or a callable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ..errors import ConfigError, FetchError
+
+#: [STS AssumeRoleWithWebIdentity, WebIdentityToken]
+LONGEST_TOKEN = 20_000
+SHORTEST_TOKEN = 4
+
+
+class TokenFile:
+    """The token in a file, read anew each time: EKS and CI systems renew it in place."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"TokenFile({self._path!r})"
+
+    def __call__(self) -> str:
+        """Return the token, without the newline that editors put at the end.
+
+        Raises:
+            ConfigError: the file is missing, unreadable, empty or no token.
+        """
+        try:
+            with open(os.path.expanduser(self._path), "rb") as file:
+                content = file.read(LONGEST_TOKEN + 64)
+        except OSError as error:
+            raise ConfigError(
+                f"the web identity token file {self._path} cannot be read: {error.strerror}",
+                hint="check AWS_WEB_IDENTITY_TOKEN_FILE or token_file, and what is to write it",
+            ) from None
+        return _checked(content, f"the web identity token file {self._path}")
+
+
+def called_token(fetch: Callable[[], object]) -> Callable[[], str]:
+    """Return a callable that asks *fetch* for a token and checks it."""
+
+    def token() -> str:
+        try:
+            got = fetch()
+        except Exception as error:
+            # Its text may quote the token; the cause stays for whoever debugs.
+            raise FetchError(
+                f"the web identity token callable raised {type(error).__name__}"
+            ) from error
+        if hasattr(got, "__await__"):
+            close = getattr(got, "close", None)
+            if close is not None:
+                close()
+            raise ConfigError("the web identity token callable returned a coroutine, not a str")
+        if not isinstance(got, (str, bytes)):
+            raise ConfigError(
+                f"the web identity token callable returned {type(got).__name__}, not a str"
+            )
+        content = got.encode() if isinstance(got, str) else got
+        return _checked(content, "what the web identity token callable returned")
+
+    return token
+
+
+def _checked(content: bytes, what: str) -> str:
+    token = content.strip()
+    if not token:
+        raise ConfigError(f"{what} is empty", hint="check what is to provide the token")
+    if len(token) > LONGEST_TOKEN or len(token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"{what} is no token: it has {len(token)} bytes, a token has {SHORTEST_TOKEN} to "
+            f"{LONGEST_TOKEN}"
+        )
+    try:
+        text = token.decode("ascii")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what} is no token: it has bytes that no token has") from None
+    if any(sign.isspace() for sign in text):
+        raise ConfigError(f"{what} is no token: it has white space inside")
+    return text

@@ -1,0 +1,230 @@
+"""A store in files, for all processes of one user on one machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..credentials import Credentials
+from . import private
+from .complaints import Complaints
+from .entry import from_document, storable, to_document
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+#: Keys that are a file name on every system, whether or not it tells capitals apart. All others
+#: go by their hash.
+_PLAIN_KEY = re.compile(r"(?!sha256-)[a-z0-9][a-z0-9_-]{0,127}")
+
+
+class FileStore:
+    """A `Store` that keeps each session in a file of mode 0600, whole at every moment.
+
+    An entry that is corrupt, a link, larger than 64 KiB, somebody else's or open to others is a
+    miss, and is replaced. A write that fails (a full or read-only disk) is logged once and fails
+    nothing. Locks are files outside the directory; a process that dies frees its own. On Windows,
+    which has neither user ids nor modes, only the form of an entry is checked.
+
+    Args:
+        path: Directory of the entries, made with mode 0700; ``~`` is the home directory. None:
+            ``$XDG_CACHE_HOME/rolecall``.
+        environ: Where ``HOME`` and the ``XDG_`` variables are looked up.
+    """
+
+    __slots__ = ("__weakref__", "_complaints", "_given", "locks", "path")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        if environ is None:
+            environ = os.environ  # noqa: TID251 - border
+        caches = _directory(environ, "XDG_CACHE_HOME") or _expanded("~/.cache", environ)
+        runtime = _directory(environ, "XDG_RUNTIME_DIR")
+        if runtime is not None and not private.owned(runtime):
+            runtime = None  # after su it is another user's; in a container it is often not there
+        self._given = None if path is None else os.fspath(path)
+        if self._given == "":
+            raise ValueError("path must name a directory, got an empty string")
+        self.path = caches / "rolecall" if path is None else _expanded(path, environ)
+        self.locks = runtime / "rolecall" if runtime else caches / "rolecall" / "locks"
+        self._complaints = Complaints()
+
+    def __repr__(self) -> str:
+        return f"FileStore({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it was given: the other machine has directories of its own.
+        return type(self), (self._given,)
+
+    def get(self, key: str) -> Credentials | None:
+        """Return what is stored under *key*; None if nothing is that can be trusted."""
+        try:
+            return from_document(self.read_document(key), key)
+        except KeyError:
+            return None
+
+    def put(self, key: str, credentials: Credentials) -> None:
+        """Keep *credentials* under *key*, unless they are long-term keys."""
+        if storable(credentials):
+            self.write_document(key, to_document(credentials, key))
+
+    def delete(self, key: str) -> None:
+        """Forget what is stored under *key*, if anything is."""
+        try:
+            self._file(key).unlink(missing_ok=True)
+        except OSError as error:
+            self._complain("deleted", key, error)
+
+    @contextmanager
+    def lock(self, key: str, timeout: timedelta) -> Iterator[bool]:
+        """Hold the lock of *key* among processes, or go on without it after *timeout*."""
+        lock = self._acquired(key, timeout)
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def read_document(self, key: str) -> Any:
+        """Return the JSON value stored under *key*.
+
+        Raises:
+            KeyError: nothing is that can be read and trusted.
+        """
+        try:
+            return json.loads(private.read(self._file(key)))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._complain("read", key, error)
+        except (ValueError, RecursionError):
+            self._complaints.say("corrupt", "%r: the entry %.12s… is not JSON", self, key)
+        raise KeyError(key)
+
+    def write_document(self, key: str, value: Any) -> None:
+        """Store a JSON-able *value* under *key*; datetimes become ISO 8601 text.
+
+        Raises:
+            ValueError: *value* is not JSON-able.
+        """
+        try:
+            data = json.dumps(value, default=_iso).encode("ascii")
+        except (TypeError, ValueError, RecursionError):
+            data = b""
+        if not data:  # out here: an exception's context would hold the value
+            raise ValueError(f"a value of type {type(value).__name__} cannot be stored as JSON")
+        try:
+            if len(data) > private.MOST_BYTES:
+                raise OSError(f"it is larger than {private.MOST_BYTES} bytes")
+            private.make_directory(self.path)
+            private.replace(self._file(key), data)
+        except OSError as error:
+            self._complain("written", key, error)
+
+    def _file(self, key: str) -> Path:
+        plain = _PLAIN_KEY.fullmatch(key)
+        return self.path / f"{key if plain else f'sha256-{_digest(key)}'}.json"
+
+    def _acquired(self, key: str, timeout: timedelta) -> BaseFileLock | None:
+        import filelock
+
+        name = _digest(f"{os.path.realpath(self.path)}\0{key}")[:40]
+        try:
+            private.make_directory(self.locks, exclusive=True)
+            lock = filelock.FileLock(self.locks / f"{name}.lock", mode=0o600, thread_local=False)
+            lock.acquire(timeout=max(timeout.total_seconds(), 0.0))
+        except filelock.Timeout:
+            return None
+        except (OSError, NotImplementedError, RuntimeError) as error:
+            self._complaints.say(
+                "lock", "%r: no lock can be had, going on without: %s", self, _reason(error)
+            )
+            return None
+        return lock
+
+    def _complain(self, what: str, key: str, error: OSError) -> None:
+        self._complaints.say(
+            what, "%r: the entry %.12s… cannot be %s: %s", self, key, what, _reason(error)
+        )
+
+
+class JSONFileCache:
+    """A directory of JSON files behind a mapping's face, as boto3 users know it.
+
+    Takes the place of botocore's class of that name, as ``cache=`` here and there. Given to
+    rolecall it is a `FileStore`: entries are checked, and processes fetch once between them.
+
+    Args:
+        dir_path: Directory, made with mode 0700 if it is not there; ``~`` is the home directory.
+    """
+
+    __slots__ = ("__weakref__", "store")
+
+    def __init__(
+        self, dir_path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+    ) -> None:
+        #: The same directory as a `Store`.
+        self.store = FileStore(os.fspath(dir_path), environ=environ)
+
+    def __repr__(self) -> str:
+        return f"JSONFileCache({str(self.store.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.store.__reduce__()[1]
+
+    def __contains__(self, key: str) -> bool:
+        try:
+            self.store.read_document(key)
+        except KeyError:
+            return False
+        return True
+
+    def __getitem__(self, key: str) -> Any:
+        return self.store.read_document(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.store.write_document(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self.store.delete(key)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON-able")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _directory(environ: Mapping[str, str], variable: str) -> Path | None:
+    """Return the directory that *variable* names; relative ones do not count. [XDG, basedir]"""
+    path = environ.get(variable, "")
+    return Path(path) if os.path.isabs(path) else None
+
+
+def _expanded(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Path:
+    text = os.fspath(path)
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    if home and (text == "~" or text.startswith(("~/", f"~{os.sep}"))):
+        return Path(home + text[1:])
+    return Path(os.path.expanduser(text))

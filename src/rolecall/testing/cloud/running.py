@@ -1,0 +1,97 @@
+"""What exists of a `StrictCloud` only while it runs: its parts, put together and taken apart."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...clock import Clock
+from .faults import Faults
+from .front import Front
+from .keys import AwsClock, Key, Keys
+from .sts import Sts
+from .trust import Trusts
+
+if TYPE_CHECKING:
+    from .backend import Backend
+    from .server import LoopbackServer
+
+REGION = "us-east-1"
+
+# Enough that requests held at a gate do not keep the others waiting.
+_THREADS = 40
+
+
+class Running:
+    """The parts of a cloud between `start` and `stop`."""
+
+    def __init__(self, clock: Clock, *, longest: Callable[[], timedelta | None]) -> None:
+        # These two import moto and cheroot.
+        from .backend import Backend
+        from .server import LoopbackServer
+
+        self.backend: Backend = Backend()
+        try:
+            self.clock = AwsClock(clock)
+            self.keys = Keys(self.clock, self.backend.long_term_key)
+            self.trusts = Trusts()
+            self.faults = Faults(clock)
+            self.front = Front(
+                backend=self.backend,
+                keys=self.keys,
+                sts=Sts(
+                    self.keys,
+                    self.trusts,
+                    self.backend,
+                    clock=self.clock,
+                    longest=longest,
+                ),
+                faults=self.faults,
+                clock=self.clock,
+            )
+            self.server: LoopbackServer = LoopbackServer(self.front, threads=_THREADS)
+            self.server.start()
+        except BaseException:
+            self.backend.close()
+            raise
+        self._lock = threading.Lock()  # guards the user keys
+        self._user_keys: dict[tuple[str, str], Key] = {}
+
+    def close(self) -> None:
+        """End all threads and forget all state."""
+        try:
+            self.faults.vanish()
+            self.server.stop()
+        finally:
+            self.backend.close()
+            self._folder.cleanup()
+
+    def user_key(self, user: str, account: str) -> Key:
+        """Return the keys of a user, always the same."""
+        with self._lock:
+            if (user, account) not in self._user_keys:
+                self._user_keys[user, account] = self.backend.user_key(user, account, "aws")
+            return self._user_keys[user, account]
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="rolecall-cloud-")
+
+    @cached_property
+    def empty_file(self) -> Path:
+        """A file with nothing in it, for sessions to read instead of the user's own."""
+        path = Path(self._folder.name) / "credentials"
+        path.touch()
+        return path
+
+    def config_file(self, url: str) -> Path:
+        """Return an AWS configuration file that leads every service to *url*."""
+        path = Path(self._folder.name) / "config"
+        if not path.exists():
+            path.write_text(f"[default]\nregion = {REGION}\nendpoint_url = {url}\n", "utf-8")
+        return path
