@@ -266,7 +266,7 @@ def vars_of(role):
         ({"Policy": b"{}"}, ["Policy: must be text, a dict or a list, got bytes"]),
         ({"Policy": {"a": {1, 2}}}, ["Policy: cannot be written as JSON: Object of type set"]),
         ({"ExternalId": []}, ["ExternalId: must be a string, got list"]),
-        ({"RoleSessionName": {1: 1}, "SourceIdentity": []}, ["RoleSessionName: ", "SourceIdentity: "]),
+        ({"RoleSessionName": {1: 1}, "ExternalId": []}, ["RoleSessionName: m", "ExternalId: m"]),
         ({"DurationSeconds": [900]}, ["DurationSeconds: must be a string, got list"]),
         ({"additional_kwargs": ["x"]}, ["additional_kwargs: must be a dict"]),
         ({"additional_kwargs": {5: 1}}, ["additional_kwargs: names must be strings, got int"]),
@@ -280,6 +280,19 @@ def test_what_has_no_place_in_a_role_is_refused_at_once(keywords, problems):
     assert len(problems) == len(found), found
     for start, text in zip(problems, found, strict=True):
         assert text.startswith(start.partition(" .*")[0]), text
+
+
+def test_one_mistake_is_one_problem():
+    with pytest.raises(InvalidChain) as caught:
+        Role([])
+
+    assert [*map(str, caught.value.problems)] == ["RoleArn: must be a string, got list"]
+
+
+def test_a_policy_may_be_made_of_any_mappings_and_tuples():
+    policy = MappingProxyType({"Statement": (MappingProxyType({"Sid": "a"}),)})
+
+    assert Role(READER, policy=policy).policy == '{"Statement": [{"Sid": "a"}]}'
 
 
 def test_a_refusal_says_what_else_is_wrong():

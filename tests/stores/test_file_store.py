@@ -146,6 +146,19 @@ def test_an_entry_that_cannot_be_trusted_is_a_miss_and_is_replaced(
     assert not entry(store).is_symlink()
 
 
+def test_what_a_writer_feeds_through_a_fifo_is_not_taken(store: FileStore) -> None:
+    store.put(KEY, credentials())
+    content = entry(store).read_bytes()
+    _fifo(entry(store))
+    writer = os.open(entry(store), os.O_RDWR | os.O_NONBLOCK)
+    os.write(writer, content)
+
+    got = store.get(KEY)
+
+    os.close(writer)
+    assert got is None
+
+
 def test_a_directory_in_the_place_of_an_entry_is_a_miss(store: FileStore) -> None:
     store.put(KEY, credentials())
     _directory(entry(store))
@@ -230,12 +243,13 @@ def test_where_nothing_can_be_made_it_fetches_each_time_and_fails_nobody(
     clock = FakeClock()
     source = FakeSource(clock)
 
-    for _ in range(2):
-        Stored(source, store, KEY, clock=clock).get()
+    stored = Stored(source, store, KEY, clock=clock)
+
+    stored.get()
+    stored.get()
 
     assert source.calls == 2
-    # Reading, locking, going on without the lock (twice), writing.
-    assert len(warnings(caplog)) == 5
+    assert len(warnings(caplog)) == len(["read", "lock", "fetching without it", "written"])
     assert FAKE_SECRET not in caplog.text
     assert FAKE_TOKEN not in caplog.text
 

@@ -12,6 +12,7 @@ import botocore.credentials
 import pytest
 
 from rolecall.stores import MappingStore
+from rolecall.stores.entry import from_document
 from rolecall.testing.contracts import KEY, OTHER_KEY, credentials
 from rolecall.testing.source import FAKE_SECRET, FAKE_TOKEN
 
@@ -109,6 +110,7 @@ def ours(**changes: Any) -> dict[str, Any]:
 )
 def test_an_entry_that_is_not_one_is_a_miss(entry: Any) -> None:
     assert MappingStore({KEY: entry}).get(KEY) is None
+    assert from_document(entry, KEY) is None  # without the net that catches all
 
 
 @pytest.mark.parametrize(

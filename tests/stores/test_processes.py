@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,18 +86,20 @@ def line(of: subprocess.Popen[str]) -> str:
     return of.stdout.readline().strip()
 
 
+def go(one: subprocess.Popen[str]) -> None:
+    assert one.stdin is not None
+    one.stdin.write("\n")
+    one.stdin.flush()
+
+
 @pytest.mark.timeout(PATIENCE)
 def test_sixteen_cold_processes_make_one_call(store: FileStore) -> None:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         all_of_them = [stack.enter_context(process(GETS, store)) for _ in range(16)]
         assert [line(one) for one in all_of_them] == ["ready"] * 16
 
         for one in all_of_them:
-            assert one.stdin is not None
-            one.stdin.write("\n")
-            one.stdin.flush()
+            go(one)
         keys = {line(one) for one in all_of_them}
 
     assert len(keys) == 1
@@ -111,9 +113,7 @@ def test_a_holder_that_is_killed_frees_the_lock_for_whoever_waits(store: FileSto
         with store.lock(KEY, timedelta(0)) as held:
             assert not held
         assert line(waiter) == "ready"
-        assert waiter.stdin is not None
-        waiter.stdin.write("\n")
-        waiter.stdin.flush()
+        go(waiter)
 
         holder.send_signal(signal.SIGKILL)
         assert holder.wait(PATIENCE) == -signal.SIGKILL

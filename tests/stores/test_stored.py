@@ -6,7 +6,7 @@ import logging
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -229,6 +229,16 @@ def test_what_a_rival_just_saved_is_taken_however_short_it_lives(
     assert source.calls == 0
 
 
+def test_what_a_rival_just_saved_is_not_taken_if_it_is_expired(
+    source: FakeSource, clock: FakeClock
+) -> None:
+    store = RivalFirst(rivals(clock, timedelta(0)))
+
+    Stored(source, store, KEY, clock=clock).get()
+
+    assert source.calls == 1
+
+
 def test_an_old_entry_is_not_mistaken_for_one_that_a_rival_just_saved(
     source: FakeSource, clock: FakeClock
 ) -> None:
@@ -265,6 +275,32 @@ def test_a_failed_fetch_frees_the_lock(
 
     with store.lock(KEY, timedelta(0)) as held:
         assert held
+
+
+@pytest.mark.parametrize("error", [None, FetchError("down"), KeyboardInterrupt()], ids=repr)
+def test_the_lock_is_released_once_however_the_fetch_ends(
+    source: FakeSource, clock: FakeClock, error: BaseException | None
+) -> None:
+    """Not left to the garbage collector: an exception's traceback may keep the lock alive."""
+    steps = []
+
+    class Lock:
+        def __enter__(self) -> bool:
+            steps.append("locked")
+            return True
+
+        def __exit__(self, *_: object) -> None:
+            steps.append("released")
+
+    class Watched(MemoryStore):
+        def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool]:
+            return Lock()
+
+    source.error = error
+    with suppress(FetchError, KeyboardInterrupt):
+        Stored(source, Watched(), KEY, clock=clock).get()
+
+    assert steps == ["locked", "released"]
 
 
 def test_after_the_deadline_it_fetches_without_the_lock_and_says_so(

@@ -18,7 +18,6 @@ from .arn import ACCOUNT_ID, PARTITION, RoleArn, shown
 from .canonical import LONGEST_POLICY, Tags, kind
 
 SHORTEST_DURATION = 900
-DEFAULT_DURATION = 3600
 LONGEST_DURATION = 43200
 LONGEST_CHAINED = 3600  # role chaining, whatever the role's MaxSessionDuration
 LONGEST_SESSION_TOKEN = 129600
@@ -69,8 +68,9 @@ def _text(
 
 def role_arn(value: object) -> Iterator[Problem]:
     """Yield what is wrong with a RoleArn."""
-    if isinstance(value, str) and not 20 <= len(value) <= 2048:
-        yield from _text("RoleArn", value, 20, 2048)
+    wrong = list(_text("RoleArn", value, 20, 2048)) if isinstance(value, str) else []
+    if wrong:
+        yield from wrong
         return
     try:
         RoleArn.parse(value)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..errors import ConfigError
+from . import role as _role
 from .config_file import config_path, read_profiles
 from .origin import CREDENTIAL_SOURCES, Ambient, CredentialSource, Profile, WebIdentity
 from .role import Role, RoleChain
@@ -218,3 +219,6 @@ def _meant(named: str) -> str:
     if close:
         return f"did you mean {lower[close[0]]}?"
     return f"it is one of {', '.join(CREDENTIAL_SOURCES)}"
+
+
+_role.profile_reader = chain_from

@@ -18,6 +18,10 @@ from .origin import ORIGINS, Origin
 #: Opens a session for a chain. The layer that knows boto3 puts itself here when it is imported.
 session_opener: Callable[..., Any] | None = None
 
+#: Builds a chain from a profile's name, the environment and botocore's configuration. `profiles`
+#: puts itself here: it builds chains, so it cannot be imported from where they are defined.
+profile_reader: Callable[..., RoleChain] | None = None
+
 #: Field → how boto3 spells it.
 _SPELLING = {
     "session_name": "RoleSessionName",
@@ -264,9 +268,9 @@ class RoleChain:
         """
         if environ is None:
             environ = os.environ  # noqa: TID251 - border
-        from . import profiles  # it builds chains, so it can only be imported once they exist
-
-        return profiles.chain_from(name, environ, config)
+        if profile_reader is None:
+            raise RuntimeError("nothing can read profiles yet: import rolecall.chain first")
+        return profile_reader(name, environ, config)
 
     @property
     def parent(self) -> RoleChain:

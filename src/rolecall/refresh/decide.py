@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from ..clock import Clock
@@ -359,27 +359,29 @@ def invalidated(state: State, access_key: str, now: Instant, policy: RefreshPoli
     )
 
 
-def expiring(state: State, left: timedelta, now: Instant) -> State:
-    """Return *state* with held credentials that expire *left* from *now*, phases moved along.
+def expiring(state: State, expires_at: datetime, now: Instant) -> State:
+    """Return *state* with held credentials that expire at *expires_at*, phases moved along.
 
     For those who set botocore's ``_expiry_time`` by hand, as tests of botocore programs do.
     """
     held = state.held
     if held is None:
         return state
-    dead_at = held.now(now) + left.total_seconds()
-    if math.isinf(held.dead_at):
-        ahead = margin = 0.0
-    else:
-        ahead, margin = held.dead_at - held.refresh_at, held.dead_at - held.block_at
+    credentials = replace(held.credentials, expires_at=expires_at)
+    left = expires_at.timestamp() - now.wall - credentials.clock_offset.total_seconds()
+    dead_at = held.now(now) + left
+    mortal = not math.isinf(held.dead_at)
+    refresh_at = dead_at - (held.dead_at - held.refresh_at if mortal else 0.0)
     return replace(
         state,
         held=replace(
             held,
+            credentials=credentials,
             dead_at=dead_at,
-            refresh_at=dead_at - ahead,
-            block_at=dead_at - margin,
-            fresh_until_wall=dead_at - ahead + held.wall_offset,
+            refresh_at=refresh_at,
+            block_at=dead_at - (held.dead_at - held.block_at if mortal else 0.0),
+            fresh_until_wall=refresh_at + held.wall_offset,
+            rejected=False,
         ),
         failure=None,
     )

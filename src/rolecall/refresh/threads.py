@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -70,9 +70,12 @@ class Refresher:
         self._time = clock.time
         self._rng = rng
         self._on_event = on_event
-        self._lock = threading.Lock()  # guards writes of _state and _flight; never held over a call
+        # Guards writes of _state and _flight; never held over a call. Reentrant, because the
+        # garbage collector may run a finalizer that reads from this very refresher.
+        self._lock = threading.RLock()
         self._state: State = rules.EMPTY
         self._flight: Flight | None = None
+        self._told_expired = 0  # the last generation whose being served expired was told
         self._lost: list[Flight] = []  # those that may still answer
         self._recent: deque[str] = deque(maxlen=RECENT_KEYS)
         tell_after_fork(self)
@@ -168,6 +171,11 @@ class Refresher:
 
     def _wait(self, flight: Flight, seconds: float) -> Credentials:
         self.clock.wait(flight.future, seconds)
+        if not flight.future.done():
+            # Held credentials may have died meanwhile; then there is nothing to serve instead.
+            now = rules.read(self.clock)
+            if rules.after_waiting(self._state, now, self.policy).do is Do.RAISE:
+                self.clock.wait(flight.future, flight.as_seen.remaining(now))
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
         now = rules.read(self.clock)
         state = self._state
@@ -183,7 +191,9 @@ class Refresher:
             if error is None:
                 error = self._expired(state)
             raise _anew(error) from error
-        if rules.phase(held, now) is Phase.EXPIRED:
+        if rules.phase(held, now) is Phase.EXPIRED and self._told_expired != held.generation:
+            self._told_expired = held.generation
+            log.warning("%s: expired credentials are served, as the policy says", self.name)
             self._tell("expired_served")
         return held.credentials
 
@@ -355,10 +365,10 @@ class Refresher:
         self._tell("invalidated")
         return True
 
-    def set_left(self, left: timedelta) -> None:
-        """Let the held credentials expire *left* from now: for tests of programs on botocore."""
+    def set_expiry(self, expires_at: datetime) -> None:
+        """Let the held credentials expire at *expires_at*: for tests of programs on botocore."""
         with self._lock:
-            self._state = rules.expiring(self._state, left, rules.read(self.clock))
+            self._state = rules.expiring(self._state, expires_at, rules.read(self.clock))
 
     # ── looking ──────────────────────────────────────────────────────────────────────────
 
@@ -387,7 +397,7 @@ class Refresher:
 
     def after_fork(self) -> None:
         """Forget the parent's lock and flight; called in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flight = None
         self._lost = []
 

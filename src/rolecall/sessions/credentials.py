@@ -136,8 +136,7 @@ class RefreshingCredentials(RefreshableCredentials):
         # Tests of botocore programs set it to make credentials look old. None comes from
         # botocore's own initializer.
         if self._built and value is not None:
-            now = datetime.fromtimestamp(self._refresher.clock.time(), timezone.utc)
-            self._refresher.set_left(value.astimezone(timezone.utc) - now)
+            self._refresher.set_expiry(value.astimezone(timezone.utc))
 
     @property
     def _advisory_refresh_timeout(self) -> float:

@@ -138,7 +138,10 @@ def read_instant(value: object) -> datetime:
                 f"is {value.isoformat()} without a time zone: make it aware, such as with "
                 "tzinfo=timezone.utc"
             )
-        return value.astimezone(timezone.utc)
+        try:
+            return value.astimezone(timezone.utc)
+        except OverflowError as error:
+            raise ValueError(f"is not a date there is in UTC: {value.isoformat()}") from error
     if not isinstance(value, str):
         raise ValueError(f"is {type(value).__name__}, not an aware datetime or ISO 8601 text")
     shown = value if _LOOKS_LIKE_A_DATE.fullmatch(value) else f"str of {len(value)} characters"

@@ -203,8 +203,9 @@ class Stored:
             self._complain("locked", error)
         else:
             if not held:
-                log.warning(
-                    "%r: the lock was not free within %g s, fetching without it",
+                self._complaints.say(
+                    "waited for",
+                    "%r: the lock was not to be had within %g s, fetching without it",
                     self,
                     self._lock_timeout.total_seconds(),
                 )

@@ -43,7 +43,7 @@ class Rejection(Enum):
     UNKNOWN_KEY = "The security token included in the request is invalid."
     WRONG_TOKEN = "The security token included in the request is invalid"
     WRONG_SIGNATURE = "The request signature we calculated does not match the one you provided"
-    UNSIGNED = "Request is missing Authentication Token"
+    UNSIGNED = "Request is missing Authentication Token (SigV4 is what this cloud checks)"
 
 
 _QUERY = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class Running:
             self.server.stop()
         finally:
             self.backend.close()
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def user_key(self, user: str, account: str) -> Key:
         """Return the keys of a user, always the same."""
@@ -79,19 +80,20 @@ class Running:
             return self._user_keys[user, account]
 
     @cached_property
-    def _folder(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="rolecall-cloud-")
+    def _folder(self) -> Path:
+        # Not a TemporaryDirectory: its finalizer would run in a forked child as well.
+        return Path(tempfile.mkdtemp(prefix="rolecall-cloud-"))
 
     @cached_property
     def empty_file(self) -> Path:
         """A file with nothing in it, for sessions to read instead of the user's own."""
-        path = Path(self._folder.name) / "credentials"
+        path = self._folder / "credentials"
         path.touch()
         return path
 
     def config_file(self, url: str) -> Path:
         """Return an AWS configuration file that leads every service to *url*."""
-        path = Path(self._folder.name) / "config"
+        path = self._folder / "config"
         if not path.exists():
             path.write_text(f"[default]\nregion = {REGION}\nendpoint_url = {url}\n", "utf-8")
         return path

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from cheroot import wsgi
@@ -40,6 +41,13 @@ class _Server(wsgi.Server):
     expiration_interval = 0.05
     # Idle clients are not thrown out: sixty sessions with a client each are a normal test.
     keep_alive_conn_limit = 10_000
+
+    @classmethod
+    def prepare_socket(cls, *arguments: Any, **keywords: Any) -> Any:
+        """Return a socket whose port can be had again while old connections still end."""
+        made: Any = super().prepare_socket(*arguments, **keywords)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return made
 
     def serve(self) -> None:
         """Hand connections to the worker threads until `stop`."""
@@ -95,10 +103,9 @@ class LoopbackServer:
         if self._server is None:
             return
         self.stop()
-        place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind((_HOST, self.port))  # bound but not listening: refused
-        self._place = place
+        self._place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind((_HOST, self.port))  # bound but not listening: refused
 
     def up(self) -> None:
         """Listen again where `down` left off."""
@@ -118,8 +125,22 @@ class LoopbackServer:
             shutdown_timeout=_STOP_SECONDS,
         )
         server.gateway = _Gateway
-        server.prepare()
-        self.port = server.bind_addr[1]
-        loop = threading.Thread(target=server.serve, name="rolecall cloud", daemon=True)
+        ready: Future[int] = Future()
+        # cheroot's workers inherit being daemons from the thread that starts them: a program that
+        # forgets to stop the server can still end.
+        loop = threading.Thread(
+            target=_run, args=(server, ready), name="rolecall loopback server", daemon=True
+        )
         loop.start()
+        self.port = ready.result(_STOP_SECONDS)
         self._server, self._loop = server, loop
+
+
+def _run(server: _Server, ready: Future[int]) -> None:
+    try:
+        server.prepare()
+    except OSError as error:
+        ready.set_exception(error)
+        return
+    ready.set_result(server.bind_addr[1])
+    server.serve()

@@ -1,0 +1,1 @@
+"""rolecall and its peers, measured side by side: ``python -m bench``."""

@@ -1,0 +1,132 @@
+"""What a benchmark is: libraries, measures, and the targets they are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .stage import Stage
+
+ROLECALL = "rolecall"
+AARL = "aws-assume-role-lib"
+BRS = "boto3-refresh-session"
+B3A = "boto3-assume"
+BOTOCORE = "botocore"
+
+#: In the order of the columns.
+LIBRARIES = (ROLECALL, AARL, BRS, B3A, BOTOCORE)
+PEERS = (AARL, BRS, B3A)
+
+#: A number; or a few words where there is none, such as the name of an exception.
+Value = float | str
+
+#: Library → value of one measure.
+Row = Mapping[str, Value]
+
+
+class Ask(Protocol):
+    """How a library that is being measured has the stage set for what comes next."""
+
+    def __call__(self, scene: str, *arguments: Any) -> Any:
+        """Have *scene* done in the process that plays AWS, and return what it answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What rolecall has promised.
+
+    Attributes:
+        text: As the page shows it.
+        met: Decides on a row.
+        is_count: Whether it is about a count. Counts are the same on every machine, so a missed
+            one fails the run; a time does not.
+    """
+
+    text: str
+    met: Callable[[Row], bool]
+    is_count: bool
+
+
+def exactly(count: int) -> Target:
+    """Return the target that rolecall's count is *count*."""
+    return Target(text=f"{count}", met=lambda row: row[ROLECALL] == count, is_count=True)
+
+
+def at_most(count: float, text: str | None = None) -> Target:
+    """Return the target that rolecall's count is *count* or less."""
+    return Target(
+        text=text or f"≤ {count:g}",
+        met=lambda row: isinstance(row[ROLECALL], (int, float)) and row[ROLECALL] <= count,
+        is_count=True,
+    )
+
+
+def share_of(library: str, part: int) -> Target:
+    """Return the target that rolecall needs at most one *part* th of what *library* needs."""
+
+    def met(row: Row) -> bool:
+        ours, theirs = row[ROLECALL], row.get(library)
+        if isinstance(ours, str) or not isinstance(theirs, (int, float)):
+            return False
+        return ours * part <= theirs
+
+    return Target(text=f"≤ 1/{part} of {library}", met=met, is_count=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One row of a table.
+
+    Attributes:
+        key: What `measure` of the case calls it.
+        unit: ``calls`` and other counts, ``s``, ``ms``, ``µs``, ``MB`` or ``bytes``.
+        compared: Whether it is shown as a ratio to rolecall's, too.
+    """
+
+    key: str
+    title: str
+    unit: str
+    target: Target | None = None
+    compared: bool = False
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it is the same on every machine."""
+        return self.unit not in ("s", "ms", "µs", "MB")
+
+    def of_rounds(self, values: list[Value]) -> Value:
+        """Return what several rounds come to: the worst count, the median of anything else."""
+        numbers = [value for value in values if not isinstance(value, str)]
+        if len(numbers) < len(values):
+            return next(value for value in values if isinstance(value, str))
+        return max(numbers) if self.is_count else median(numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One question, asked of several libraries, each in a process of its own.
+
+    Attributes:
+        about: What is done and what matters in it, as the page tells it.
+        rounds: How often; the libraries take turns in another order each time.
+        size: What ``measure`` gets, by name.
+        quick: The same at its smallest.
+        scenes: What ``measure`` may ask of the process that plays AWS.
+    """
+
+    title: str
+    about: str
+    measures: tuple[Measure, ...]
+    libraries: tuple[str, ...] = LIBRARIES
+    rounds: int = 3
+    size: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    scenes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+
+#: A scene: gets the stage, and what the asker sent along.
+Scene = Callable[["Stage"], Any]

@@ -1,0 +1,18 @@
+"""What is measured, a module each, in the order of the page."""
+
+from __future__ import annotations
+
+NAMES = (
+    "sts_calls",
+    "hot_path",
+    "stale_readers",
+    "expired_readers",
+    "sts_down",
+    "many_sessions",
+    "hub_and_spokes",
+    "imports",
+    "pickles",
+)
+
+#: What ``--quick`` runs: enough to see that it works.
+QUICK = ("sts_calls", "hot_path")

@@ -1,0 +1,117 @@
+"""How each library opens a session of a role. Runs in the process that is measured."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .benchmark import AARL, B3A, BOTOCORE, BRS, LIBRARIES, ROLECALL
+from .clock import LeapingClock
+
+SESSION_NAME = "bench"
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of the libraries that are installed here."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            if name == ROLECALL:  # run from its source, not installed
+                import rolecall
+
+                found[name] = rolecall.__version__
+    return found
+
+
+def warm_up(library: str) -> Any:
+    """Import all that *library* needs, and return the caller's session of boto3."""
+    import boto3
+
+    match library:
+        case "rolecall":
+            import rolecall
+
+            rolecall.assume_role  # noqa: B018 - loads what is loaded at first use
+        case "aws-assume-role-lib":
+            import aws_assume_role_lib  # noqa: F401
+        case "boto3-refresh-session":
+            import boto3_refresh_session  # noqa: F401
+        case "boto3-assume":
+            import boto3_assume  # noqa: F401
+    return boto3.Session()
+
+
+def open_role(
+    library: str, parent: Any, arn: str, *, seconds: int = 3600, clock: LeapingClock | None = None
+) -> Any:
+    """Return *library*'s session of the role *arn*, assumed by *parent*, as its manual says."""
+    arguments = {"RoleSessionName": SESSION_NAME, "DurationSeconds": seconds}
+    if library == ROLECALL:
+        import rolecall
+
+        keywords: dict[str, Any] = {} if clock is None else {"clock": clock}
+        return rolecall.assume_role(parent, arn, **arguments, **keywords)  # type: ignore[arg-type]
+    if library == AARL:
+        import aws_assume_role_lib
+
+        return aws_assume_role_lib.assume_role(parent, arn, **arguments)
+    if library == BRS:
+        return _open_refresh_session(parent, arn, arguments)
+    if library == B3A:
+        import boto3_assume
+
+        return boto3_assume.assume_role(
+            source_session=parent, assume_role_kwargs={"RoleArn": arn, **arguments}
+        )
+    assert library == BOTOCORE
+    return _open_profile(parent, arn, seconds)
+
+
+def _open_refresh_session(parent: Any, arn: str, arguments: dict[str, Any]) -> Any:
+    from boto3_refresh_session import RefreshableSession
+
+    if not isinstance(parent, RefreshableSession):
+        return RefreshableSession(assume_role_kwargs={"RoleArn": arn, **arguments})
+    # It has no parent sessions. Given the hub's botocore session it would put the spoke's keys into
+    # the hub; its custom method keeps them apart. client("sts") alone would be the hub's caller.
+    sts = parent.client("sts", region_name=parent.region_name)
+
+    def fetch() -> dict[str, str]:
+        found = sts.assume_role(RoleArn=arn, **arguments)["Credentials"]
+        return {
+            "access_key": found["AccessKeyId"],
+            "secret_key": found["SecretAccessKey"],
+            "token": found["SessionToken"],
+            "expiry_time": found["Expiration"].isoformat(),
+        }
+
+    return RefreshableSession(method="custom", custom_credentials_method=fetch)
+
+
+def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
+    import boto3
+
+    name = f"role-{arn.rpartition('/')[2]}-{arn.split(':')[4]}"
+    source = (
+        "credential_source = Environment"
+        if parent.profile_name == "default"
+        else f"source_profile = {parent.profile_name}"
+    )
+    with Path(os.environ["AWS_CONFIG_FILE"]).open("a", encoding="utf-8") as config:
+        config.write(
+            f"[profile {name}]\nrole_arn = {arn}\n{source}\nrole_session_name = {SESSION_NAME}\n"
+            f"duration_seconds = {seconds}\n"
+        )
+    return boto3.Session(profile_name=name)
+
+
+def set_left(session: Any, seconds: float) -> None:
+    """Let *session*'s credentials have *seconds* left to live, as their owner sees it."""
+    from datetime import datetime, timedelta, timezone
+
+    credentials = session.get_credentials()
+    credentials._expiry_time = datetime.now(timezone.utc) + timedelta(seconds=seconds)
