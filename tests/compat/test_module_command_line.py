@@ -1,4 +1,4 @@
-"""``python -m rolecall.compat``: what scripts written for aws-assume-role-lib's command line call."""
+"""``python -m rolecall.compat``: the command line that scripts of aws-assume-role-lib call."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def test_it_prints_exactly_four_lines_for_export(cloud: StrictCloud, run: Run) -
     ran = run(ROLE, "--env")
 
     names = [line.partition("=")[0] for line in ran.out.splitlines()]
-    assert (None, ENV_NAMES, "") == (ran.code, names, ran.err)
+    assert (ran.code, names, ran.err) == (None, ENV_NAMES, "")
 
 
 def test_lines_for_export_are_the_default(cloud: StrictCloud, run: Run) -> None:
     ran = run(ROLE)
 
-    assert ENV_NAMES == [line.partition("=")[0] for line in ran.out.splitlines()]
+    assert [line.partition("=")[0] for line in ran.out.splitlines()] == ENV_NAMES
 
 
 def test_the_keys_are_those_of_the_role(cloud: StrictCloud, run: Run) -> None:
@@ -119,7 +119,7 @@ def test_the_keys_are_those_of_the_role(cloud: StrictCloud, run: Run) -> None:
 def test_the_role_is_assumed_once(cloud: StrictCloud, run: Run) -> None:
     run(ROLE)
 
-    assert 1 == cloud.calls("AssumeRole")
+    assert cloud.calls("AssumeRole") == 1
 
 
 def test_it_prints_exactly_five_keys_as_json(cloud: StrictCloud, run: Run) -> None:
@@ -175,7 +175,7 @@ def test_a_profile_is_where_it_starts_from(
 
     ran = run("--profile", "alice", ROLE)
 
-    assert (None, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (None, "")
     assert alice.access_key == strict_cloud.log[0].access_key
 
 
@@ -249,7 +249,7 @@ def test_arguments_reach_sts(
 ) -> None:
     ran = run(ROLE, *words)
 
-    assert (None, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (None, "")
     assert [expected] == [{name: one[name] for name in expected} for one in sent]
 
 
@@ -277,7 +277,7 @@ USAGE_MISTAKES = [
 def test_a_usage_mistake_is_code_2_for_the_callback(run: Run, words: list[str]) -> None:
     ran = run(*words)
 
-    assert (2, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (2, "")
     assert f"{compat.PROG}: " in ran.err
 
 
@@ -285,13 +285,13 @@ def test_a_usage_mistake_without_a_callback_ends_the_process() -> None:
     with pytest.raises(SystemExit) as ended:
         compat.main([ROLE, "--no-such-flag"])
 
-    assert 2 == ended.value.code
+    assert ended.value.code == 2
 
 
 def test_help_is_code_0_for_the_callback(run: Run) -> None:
     ran = run("--help")
 
-    assert (0, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (0, "")
     assert f"usage: {compat.PROG}" in ran.out
 
 
@@ -310,7 +310,7 @@ def test_help_is_code_0_for_the_callback(run: Run) -> None:
 def test_a_usage_mistake_shows_no_value(run: Run, words: list[str]) -> None:
     ran = run(*words)
 
-    assert 2 == ran.code
+    assert ran.code == 2
     assert "654321" not in ran.err
 
 
@@ -320,13 +320,13 @@ def test_a_usage_mistake_shows_no_value(run: Run, words: list[str]) -> None:
 def test_no_credentials_is_code_3(run: Run) -> None:
     ran = run(ROLE)
 
-    assert (3, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (3, "")
 
 
 def test_a_profile_that_is_not_there_is_code_3(run: Run) -> None:
     ran = run(ROLE, "--profile", "nobody")
 
-    assert (3, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (3, "")
     assert "nobody" in ran.err
 
 
@@ -335,7 +335,7 @@ def test_half_a_pair_of_keys_is_code_3(run: Run, monkeypatch: pytest.MonkeyPatch
 
     ran = run(ROLE)
 
-    assert (3, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (3, "")
     assert "AWS_SECRET_ACCESS_KEY" in ran.err
 
 
@@ -351,7 +351,7 @@ def test_a_credential_process_that_fails_with_a_secret_shows_none(
 
     ran = run(ROLE, "--profile", "broken")
 
-    assert (3, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (3, "")
     assert "fake-secret" not in ran.err
 
 
@@ -363,7 +363,7 @@ def test_a_refusal_is_code_4_and_says_what_sts_says(cloud: StrictCloud, run: Run
 
     ran = run(ROLE)
 
-    assert (4, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (4, "")
     assert "AccessDenied" in ran.err
     assert "not for you" in ran.err
     assert ROLE in ran.err
@@ -372,7 +372,7 @@ def test_a_refusal_is_code_4_and_says_what_sts_says(cloud: StrictCloud, run: Run
 def test_a_duration_that_is_no_number_is_code_4(cloud: StrictCloud, run: Run) -> None:
     ran = run(ROLE, "--DurationSeconds", "xxx")
 
-    assert (4, "", 0) == (ran.code, ran.out, cloud.calls())
+    assert (ran.code, ran.out, cloud.calls()) == (4, "", 0)
     assert "DurationSeconds" in ran.err
 
 
@@ -395,14 +395,14 @@ def test_arguments_that_sts_would_refuse_are_code_4_and_not_sent(
 ) -> None:
     ran = run(ROLE, *words)
 
-    assert (4, "", 0) == (ran.code, ran.out, cloud.calls())
+    assert (ran.code, ran.out, cloud.calls()) == (4, "", 0)
     assert said in ran.err
 
 
 def test_an_arn_that_is_no_role_is_code_4(cloud: StrictCloud, run: Run) -> None:
     ran = run("arn:aws:iam::123456789012:user/alice")
 
-    assert (4, "", 0) == (ran.code, ran.out, cloud.calls())
+    assert (ran.code, ran.out, cloud.calls()) == (4, "", 0)
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_a_refusal_that_quotes_a_code_or_an_external_id_is_shown_without_it(
 
     ran = run(ROLE, *words)
 
-    assert (4, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (4, "")
     assert "Value '" in ran.err
     assert "654321" not in ran.err
 
@@ -432,7 +432,7 @@ def test_an_sts_that_is_down_is_code_4(cloud: StrictCloud, run: Run) -> None:
 
     ran = run(ROLE)
 
-    assert (4, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (4, "")
     assert ROLE in ran.err
 
 
@@ -448,7 +448,7 @@ def test_it_runs_as_a_module(cloud: StrictCloud) -> None:
         check=False,
     )
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["AccessKeyId"].startswith("ASIAFAKE")
 
 
@@ -461,7 +461,7 @@ def test_a_process_ends_with_the_code() -> None:
         check=False,
     )
 
-    assert (3, "") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (3, "")
 
 
 def test_a_device_without_a_code_is_asked_for_at_the_terminal(cloud: StrictCloud) -> None:
@@ -492,8 +492,8 @@ def test_a_device_without_a_code_is_asked_for_at_the_terminal(cloud: StrictCloud
         os.close(ours)
 
     assert DEVICE in prompt
-    assert 0 == child.returncode
-    assert ENV_NAMES == [line.partition("=")[0] for line in out.splitlines()]
+    assert child.returncode == 0
+    assert [line.partition("=")[0] for line in out.splitlines()] == ENV_NAMES
 
 
 def _read_until(terminal: int, ending: bytes) -> str:
