@@ -19,6 +19,7 @@ from rolecall.chain import (
     RoleChain,
     SessionToken,
     WebIdentity,
+    limits,
     role_problems,
 )
 from rolecall.errors import InvalidChain
@@ -307,3 +308,9 @@ def test_origins_have_limits_too(origin, problems):
     assert len(problems) == len(found), found
     for pattern, text in zip(problems, found, strict=True):
         assert re.match(pattern, text), text
+
+
+def test_every_check_takes_any_value():
+    (problem,) = limits.policy(5)
+
+    assert str(problem) == "Policy: must be JSON text, got int [STS service model]"

@@ -43,7 +43,7 @@ ROLES = st.builds(
     mfa_serial=MAYBE,
     source_identity=MAYBE,
     provided_contexts=st.lists(st.tuples(TEXT, TEXT), max_size=1),
-    extra=st.dictionaries(TEXT, st.integers() | TEXT, max_size=2),
+    extra=st.dictionaries(TEXT.map("X-{}".format), st.integers() | TEXT, max_size=2),
 )
 ORIGINS = st.one_of(
     st.just(Ambient()),
@@ -280,6 +280,13 @@ def test_what_has_no_place_in_a_role_is_refused_at_once(keywords, problems):
     assert len(problems) == len(found), found
     for start, text in zip(problems, found, strict=True):
         assert text.startswith(start.partition(" .*")[0]), text
+
+
+@pytest.mark.parametrize("name", ["TokenCode", "RoleArn", "SerialNumber"])
+def test_nothing_is_smuggled_in_as_an_extra(name):
+    with pytest.raises(InvalidChain, match=f"{name}: cannot be in extra") as caught:
+        Role(READER, extra={name: "654321"})
+    assert "654321" not in str(caught.value)
 
 
 def test_one_mistake_is_one_problem():

@@ -179,13 +179,6 @@ def test_a_profile_is_where_it_starts_from(
     assert alice.access_key == strict_cloud.log[0].access_key
 
 
-def test_no_region_is_needed(cloud: StrictCloud, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-
-    assert None is run(ROLE).code
-
-
 # ── arguments ────────────────────────────────────────────────────────────────────────────
 
 POLICY_ARN = "arn:aws:iam::aws:policy/ReadOnlyAccess"

@@ -38,6 +38,7 @@ _SPELLING = {
 # Never part of a role, under whatever name they come: a chain names its roles by `arn` alone, and a
 # used-up MFA code in a value that is printed and pickled helps nobody.
 _NEVER_EXTRA = ("RoleArn", "TokenCode")
+_NOT_EXTRA = frozenset([*_SPELLING.values(), *_NEVER_EXTRA])
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -115,6 +116,11 @@ class Role:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        found += [
+            Problem(field=name, message="cannot be in extra: it is an argument, or used only once")
+            for name, _ in self.extra
+            if name in _NOT_EXTRA
+        ]
         if found:
             # Since it is refused anyway: say what else is wrong, all at once.
             broken = {problem.field.partition("[")[0] for problem in found}
@@ -168,8 +174,7 @@ class Role:
             for name, spelling in _SPELLING.items():
                 if extra.get(spelling) is not None:
                     values.setdefault(name, extra[spelling])
-            known = {*_SPELLING.values(), *_NEVER_EXTRA}
-            extra = {name: value for name, value in extra.items() if name not in known}
+            extra = {name: value for name, value in extra.items() if name not in _NOT_EXTRA}
         else:
             extra = [extra]  # whatever it is, it is no mapping and is refused as one
         return cls(RoleArn, **values, extra=extra)

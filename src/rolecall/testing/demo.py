@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Four calls and a picture at each step.
 STEP_SECONDS = 0.1
-SECONDS, LIFETIME_SECONDS = 16.0, 5.0
+SECONDS, LIFETIME_SECONDS = 18.0, 5.0
 
 INTERRUPTED = 130
 
@@ -109,12 +109,11 @@ class Demo:
     def run(self) -> bool:
         """Run both phases and sum up; return whether what rolecall promises held."""
         say = self._screen.say
-        hub = self._arn("Hub", "111111111111")
-        say(f'  hub    = rolecall.assume_role(boto3.Session(), "{hub}")')
-        say(f'  orders = rolecall.assume_role(hub, "{self._arn("Orders", "222222222222")}")  …')
+        say('  hub    = rolecall.assume_role(boto3.Session(), "arn:aws:iam::…:role/Hub")')
+        say('  orders = rolecall.assume_role(hub, "arn:aws:iam::…:role/Orders")')
         say()
-        say("With rolecall (bar: life left, ◆: new credentials):")
-        workers = self._refreshed(hub)
+        say(f"With rolecall ({self._screen.legend}):")
+        workers = self._refreshed()
         self._work(workers, self._seconds)
         assumed = self._cloud.calls("AssumeRole")
         say()
@@ -140,7 +139,7 @@ class Demo:
     def _arn(self, name: str, account: str) -> str:
         return self._cloud.role(name, account)
 
-    def _refreshed(self, hub_arn: str) -> list[Worker]:
+    def _refreshed(self) -> list[Worker]:
         """Return the hub and its three spokes, in four accounts, each with something to do."""
         import boto3
 
@@ -200,14 +199,14 @@ class Demo:
         once = self._cloud.calls("AssumeRole") - assumed
         died = "still alive"
         if static.died_at is not None:
-            died = f"died after {static.died_at:.1f} s with {static.reason}"
+            died = f"died after {static.died_at:.1f} s: {static.reason}"
         say = self._screen.say
         say(f"{'':18}{'calls':>7}{'rotations':>11}{'AssumeRole':>12}{'errors':>8}")
         say(
             f"  {'with rolecall':16}{calls:7}{rotations:11}{assumed:12}{errors:8}"
-            f"   going on after {self._seconds:g} s"
+            f"  going on after {self._seconds:g} s"
         )
-        say(f"  {'static keys':16}{static.calls:7}{0:11}{once:12}{static.errors:8}   {died}")
+        say(f"  {'static keys':16}{static.calls:7}{0:11}{once:12}{static.errors:8}  {died}")
         say()
         held = errors == 0 and all(one.rotations for one in workers)
         held = held and static.reason == "ExpiredToken"

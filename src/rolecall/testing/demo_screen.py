@@ -6,7 +6,7 @@ import argparse
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 #: A picture needs room; a bar needs some columns to say anything.
 FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 64, 100, 20
@@ -14,6 +14,20 @@ MOST_PLAIN_LINES = 18
 
 _GREEN, _YELLOW, _RED, _BOLD, _DIM = "32", "33", "31", "1", "2"
 _COLOURS = {"fresh": _GREEN, "stale": _YELLOW, "critical": _RED, "expired": _RED, "empty": _DIM}
+
+
+class Signs(NamedTuple):
+    """What a picture is made of."""
+
+    left: str
+    gone: str
+    calls: str
+    renewed: str
+    died: str
+
+
+_SIGNS = Signs("█", "░", "━", "◆", "✗")
+_ASCII_SIGNS = Signs("#", ".", "-", "*", "x")
 
 
 class Shown(Protocol):
@@ -58,7 +72,13 @@ class Plain:
 
     def say(self, text: str = "") -> None:
         """Write a line of words."""
-        print(text, file=self._out, flush=True)
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding), file=self._out, flush=True)
+
+    @property
+    def legend(self) -> str:
+        """What the signs mean."""
+        return "life left, and totals"
 
     def show(self, workers: Sequence[Shown], elapsed: float, *, last: bool = False) -> None:
         """Write a line about *workers*, if one is due or this is the *last*."""
@@ -84,9 +104,15 @@ class Animated(Plain):
         self._lifetime = lifetime
         self._colour = colour
         unicode = (getattr(out, "encoding", None) or "").lower().startswith("utf")
-        self._signs = "█░━◆✗" if unicode else "#.-*x"
+        self._signs = _SIGNS if unicode else _ASCII_SIGNS
         self._drawn = 0
         self._out.write("\x1b[?25l")  # hide the cursor
+
+    @property
+    def legend(self) -> str:
+        """What the signs mean."""
+        signs = self._signs
+        return f"{signs.left} life left, {signs.calls} calls, {signs.renewed} new credentials"
 
     def show(self, workers: Sequence[Shown], elapsed: float, *, last: bool = False) -> None:
         """Draw *workers* over what was drawn before; the *last* picture stays."""
@@ -104,29 +130,28 @@ class Animated(Plain):
         self._out.flush()
 
     def _row(self, one: Shown) -> str:
-        full, empty, _, _, _ = self._signs
         columns = max(8, self._columns // 5)
         left = max(0.0, one.left())
         filled = min(columns, math.ceil(columns * left / self._lifetime))
-        bar = self._paint(full * filled, _COLOURS[one.state()])
-        rest = self._paint(empty * (columns - filled), _DIM)
+        bar = self._paint(self._signs.left * filled, _COLOURS[one.state()])
+        rest = self._paint(self._signs.gone * (columns - filled), _DIM)
         before, after = f"  {one.name:<8} {one.service:<9}", f"  {one.calls:4} calls"
         between = f" {left:4.1f} s  "
         track = self._track(one, self._columns - len(before + between + after) - columns)
         return before + bar + rest + between + track + after
 
     def _track(self, one: Shown, columns: int) -> str:
-        _, _, line, renewed, died = self._signs
+        signs = self._signs
 
         def column(moment: float) -> int:
             return max(0, min(columns - 1, int(moment / self._seconds * columns)))
 
-        signs = [line if at <= column(one.last_call) else " " for at in range(columns)]
+        track = [signs.calls if at <= column(one.last_call) else " " for at in range(columns)]
         for moment in tuple(one.renewed_at):
-            signs[column(moment)] = self._paint(renewed, _BOLD)
+            track[column(moment)] = self._paint(signs.renewed, _BOLD)
         if one.died_at is not None:
-            signs[column(one.died_at)] = self._paint(died, _RED)
-        return "".join(signs)
+            track[column(one.died_at)] = self._paint(signs.died, _RED)
+        return "".join(track)
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and text else text
@@ -135,7 +160,7 @@ class Animated(Plain):
 def totals(workers: Sequence[Shown]) -> str:
     """Return the sums over *workers* in words."""
     calls, rotations, errors = sums(workers)
-    return f"{calls} calls, {rotations} rotations, {errors} errors"
+    return f"{calls} calls, {rotations} rotations, {errors} error{'' if errors == 1 else 's'}"
 
 
 def sums(workers: Sequence[Shown]) -> tuple[int, int, int]:

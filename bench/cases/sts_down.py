@@ -1,0 +1,74 @@
+"""What API calls pay while STS is down and the credentials are still good."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+from ..benchmark import PEERS, ROLECALL, Ask, Benchmark, Measure, Value, exactly
+from ..libraries import open_role, set_left, warm_up
+
+_ROLE = "arn:aws:iam::123456789012:role/Reader"
+
+BENCHMARK = Benchmark(
+    title="STS down",
+    about="STS closes every connection without an answer while one-hour credentials have 14, then "
+    "9 minutes left; a program goes on listing buckets. *Added* is an API call's time beyond what "
+    "it took before.",
+    measures=(
+        Measure(key="before", title="an API call with STS up", unit="ms", compared=True),
+        Measure(key="added", title="14 min left: added to an API call", unit="s"),
+        Measure(
+            key="slowed",
+            title="14 min left: API calls slowed by 1 s or more",
+            unit="calls",
+            target=exactly(0),
+        ),
+        Measure(
+            key="failed",
+            title="9 min left: API calls that failed",
+            unit="calls",
+            target=exactly(0),
+        ),
+        Measure(key="attempts", title="requests STS got in all", unit="requests", compared=True),
+    ),
+    libraries=(ROLECALL, *PEERS),
+    rounds=2,
+    size={"calls": 3},
+    scenes={
+        "down": lambda stage: stage.cloud.reset_connections("sts:*"),
+        "sts": lambda stage: stage.cloud.calls("AssumeRole"),
+    },
+)
+
+
+def measure(library: str, ask: Ask, *, calls: int) -> dict[str, Value]:
+    """Return what an outage of STS did to API calls."""
+    session = open_role(library, warm_up(library), _ROLE)
+    s3 = session.client("s3")
+    s3.list_buckets()
+    before = median(_timed(s3)[0] for _ in range(10))
+    ask("down")
+    made = ask("sts")
+    set_left(session, 14 * 60)
+    advisory = [_timed(s3) for _ in range(calls)]
+    set_left(session, 9 * 60)
+    mandatory = [_timed(s3) for _ in range(calls)]
+    added = [took - before for took, _ in advisory]
+    return {
+        "before": before * 1e3,
+        "added": max(0.0, median(added)),
+        "slowed": sum(one >= 1 for one in added),
+        "failed": sum(not worked for _, worked in [*advisory, *mandatory]),
+        "attempts": ask("sts") - made,
+    }
+
+
+def _timed(s3: Any) -> tuple[float, bool]:
+    began = time.perf_counter()
+    try:
+        s3.list_buckets()
+    except Exception:  # whatever a library makes of it
+        return time.perf_counter() - began, False
+    return time.perf_counter() - began, True

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+import rolecall
+from rolecall.refresh import Event
+from rolecall.testing import FakeClock, StrictCloud
+
+HUB = "arn:aws:iam::123456789012:role/Hub"
+SPOKE = "arn:aws:iam::210987654321:role/Spoke"
+
+Assume = Callable[..., rolecall.RoleSession]
+
+
+@pytest.fixture
+def cloud(fake_clock: FakeClock, strict_cloud: StrictCloud) -> StrictCloud:
+    """A strict cloud that tells time by the fake clock."""
+    return strict_cloud
+
+
+@pytest.fixture
+def user(cloud: StrictCloud) -> boto3.Session:
+    return cloud.session()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def assume(user: boto3.Session, fake_clock: FakeClock, events: list[Event]) -> Iterator[Assume]:
+    """`rolecall.assume_role` on the fake clock, from the user unless another parent is given."""
+
+    def assume(RoleArn: str = HUB, session: Any = user, **keywords: Any) -> rolecall.RoleSession:
+        options = {"clock": fake_clock, "on_event": events.append, **keywords}
+        return rolecall.assume_role(session, RoleArn, **options)
+
+    yield assume
+
+
+def settle(session: rolecall.RoleSession) -> None:
+    """Wait until no background refresh of *session* is in the air."""
+    flight = session.get_credentials()._refresher._flight
+    if flight is not None:
+        flight.future.result(timeout=20)
