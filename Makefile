@@ -33,7 +33,7 @@ check: $(VENV)/dev.stamp ## all that a change must pass: format, lint, types, la
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pyright --pythonpath $(BIN)/python --verifytypes rolecall --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes rolecall --ignoreexternal
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
 	$(BIN)/python -m pytest $(ARGS)
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from .stage import Stage
+from typing import Any, Protocol
 
 ROLECALL = "rolecall"
 AARL = "aws-assume-role-lib"
@@ -115,7 +112,8 @@ class Benchmark:
         rounds: How often; the libraries take turns in another order each time.
         size: What ``measure`` gets, by name.
         quick: The same at its smallest.
-        scenes: What ``measure`` may ask of the process that plays AWS.
+        scenes: What ``measure`` may ask of the process that plays AWS, besides what all may:
+            ``leap``, ``sts``, ``recover``.
     """
 
     title: str
@@ -126,7 +124,3 @@ class Benchmark:
     size: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
     scenes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-
-
-#: A scene: gets the stage, and what the asker sent along.
-Scene = Callable[["Stage"], Any]

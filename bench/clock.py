@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rolecall.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from .benchmark import Ask
 
 
 class LeapingClock:
@@ -32,12 +36,18 @@ class LeapingClock:
         self.ahead += seconds
 
 
-def lead_botocore(clock: LeapingClock) -> None:
-    """Let botocore's credentials, and so those of every peer, go by *clock*.
+def clock_of_all(ask: Ask) -> tuple[LeapingClock, Callable[[float], None]]:
+    """Return a clock for rolecall, and what lets it, botocore and AWS leap ahead together.
 
-    They take no clock; their function that reads the time is a default argument in many places, so
-    what it does is exchanged, not the function.
+    botocore's credentials, and so those of every peer, take no clock. Their function that reads
+    the time is a default argument in many places, so what it does is exchanged, not the function.
     """
+    clock = LeapingClock()
+
+    def leap(seconds: float) -> None:
+        ask("leap", seconds)
+        clock.leap(seconds)
+
     import botocore.credentials
 
     def now() -> Any:
@@ -45,3 +55,4 @@ def lead_botocore(clock: LeapingClock) -> None:
 
     botocore.credentials.bench_ahead = lambda: timedelta(seconds=clock.ahead)  # type: ignore[attr-defined]
     botocore.credentials._local_now.__code__ = now.__code__  # type: ignore[attr-defined]
+    return clock, leap

@@ -71,10 +71,26 @@ def open_role(
     return _open_profile(parent, arn, seconds)
 
 
+def open_chain(library: str, parent: Any, *arns: str, clock: LeapingClock) -> Any:
+    """Return *library*'s session of the last role, opened by code that knows of no other session.
+
+    With rolecall a chain; with the others a session for every role of it, as their manuals say.
+    """
+    if library == ROLECALL:
+        import rolecall
+
+        roles = [rolecall.Role(arn=arn, session_name=SESSION_NAME) for arn in arns]
+        return rolecall.RoleChain(rolecall.Ambient(), *roles).session(clock=clock)
+    for arn in arns:
+        parent = open_role(library, parent, arn, clock=clock)
+    return parent
+
+
 def _open_refresh_session(parent: Any, arn: str, arguments: dict[str, Any]) -> Any:
+    import boto3
     from boto3_refresh_session import RefreshableSession
 
-    if not isinstance(parent, RefreshableSession):
+    if type(parent) is boto3.Session:  # it takes the environment's keys by itself
         return RefreshableSession(assume_role_kwargs={"RoleArn": arn, **arguments})
     # It has no parent sessions. Given the hub's botocore session it would put the spoke's keys into
     # the hub; its custom method keeps them apart. client("sts") alone would be the hub's caller.
@@ -95,7 +111,7 @@ def _open_refresh_session(parent: Any, arn: str, arguments: dict[str, Any]) -> A
 def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
     import boto3
 
-    name = f"role-{arn.rpartition('/')[2]}-{arn.split(':')[4]}"
+    name = f"role-{arn.rpartition('/')[2]}-{arn.split(':')[4]}-{seconds}"
     source = (
         "credential_source = Environment"
         if parent.profile_name == "default"
@@ -108,10 +124,3 @@ def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
         )
     return boto3.Session(profile_name=name)
 
-
-def set_left(session: Any, seconds: float) -> None:
-    """Let *session*'s credentials have *seconds* left to live, as their owner sees it."""
-    from datetime import datetime, timedelta, timezone
-
-    credentials = session.get_credentials()
-    credentials._expiry_time = datetime.now(timezone.utc) + timedelta(seconds=seconds)

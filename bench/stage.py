@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,13 @@ ROOT = Path(__file__).parent.parent
 
 #: Longer than the slowest peer takes for the slowest benchmark; then something hangs.
 LIMIT_SECONDS = 600.0
+
+#: What every benchmark may ask for.
+_SCENES: Mapping[str, Callable[..., Any]] = {
+    "leap": lambda stage, seconds: stage.clock.leap(seconds),
+    "sts": lambda stage: stage.cloud.calls("AssumeRole"),
+    "recover": lambda stage: stage.cloud.recover(),
+}
 
 _AWS = ("AWS_", "BOTO_", "ROLECALL_")
 
@@ -93,7 +100,8 @@ def _converse(
         if "result" in message:
             result: dict[str, Value] = message["result"]
             return result
-        answer = benchmark.scenes[message["ask"]](stage, *message["with"])
+        scene = {**_SCENES, **benchmark.scenes}[message["ask"]]
+        answer = scene(stage, *message["with"])
         child.stdin.write(json.dumps(answer) + "\n")
         child.stdin.flush()
     return None

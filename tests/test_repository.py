@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,19 @@ SKIPPED_FOLDERS = {
 BINARY = {".gif", ".ico", ".jpg", ".png", ".svg", ".webp", ".gz", ".whl"}
 
 
-def files(root: Path = ROOT) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of every file that is ours."""
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        ours = SKIPPED_FOLDERS.isdisjoint(name.parts) and path.suffix not in BINARY
-        if ours and path.is_file():
-            yield name.as_posix(), path.read_text(encoding="utf-8")
+@cache
+def files(root: Path = ROOT) -> tuple[tuple[str, str], ...]:
+    """Return the name and text of every file that is ours."""
+    found = []
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(set(inner) - SKIPPED_FOLDERS)
+        paths = [Path(folder, name) for name in sorted(names)]
+        found += [
+            (path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+            for path in paths
+            if path.suffix not in BINARY and path.is_file()
+        ]
+    return tuple(found)
 
 
 def lines_with(pattern: str, *, root: Path = ROOT, only: str = "") -> list[str]:

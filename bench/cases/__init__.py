@@ -7,7 +7,7 @@ NAMES = (
     "hot_path",
     "stale_readers",
     "expired_readers",
-    "sts_down",
+    "sts_failing",
     "many_sessions",
     "hub_and_spokes",
     "imports",

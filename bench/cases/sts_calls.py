@@ -28,7 +28,6 @@ BENCHMARK = Benchmark(
     ),
     size={"calls": 150},
     quick={"calls": 6},
-    scenes={"sts": lambda stage: stage.cloud.calls("AssumeRole")},
 )
 
 

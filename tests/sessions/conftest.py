@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from scenes import HUB, Assume
 
 import rolecall
 from rolecall.refresh import Event
 from rolecall.testing import FakeClock, StrictCloud
-
-HUB = "arn:aws:iam::123456789012:role/Hub"
-SPOKE = "arn:aws:iam::210987654321:role/Spoke"
-
-Assume = Callable[..., rolecall.RoleSession]
 
 
 @pytest.fixture
@@ -41,10 +37,3 @@ def assume(user: boto3.Session, fake_clock: FakeClock, events: list[Event]) -> I
         return rolecall.assume_role(session, RoleArn, **options)
 
     yield assume
-
-
-def settle(session: rolecall.RoleSession) -> None:
-    """Wait until no background refresh of *session* is in the air."""
-    flight = session.get_credentials()._refresher._flight
-    if flight is not None:
-        flight.future.result(timeout=20)

@@ -12,13 +12,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from scenes import HUB, SPOKE, Assume, settle
 
 import rolecall
 from rolecall import RefreshPolicy
 from rolecall.refresh import Event
 from rolecall.testing import FakeClock, StrictCloud
 
-from .conftest import HUB, SPOKE, Assume, settle
 
 
 def test_one_sts_call_serves_150_calls_of_a_fifteen_minute_session(
@@ -50,7 +50,7 @@ def test_a_client_lives_through_many_rotations(
         keys.add(session.get_credentials().access_key)
         fake_clock.tick(minutes=5)
 
-    assert len(keys) >= 40
+    assert len(keys) >= 30
     assert cloud.calls("AssumeRole") == len(keys)
 
 
@@ -139,9 +139,9 @@ def test_fifty_threads_on_expired_credentials_share_one_refusal(
     credentials = session.get_credentials()
     credentials.get_frozen_credentials()
     fake_clock.tick(hours=2)
-    cloud.fail("AssumeRole", code="AccessDenied", status=403)
 
     with cloud.hold("AssumeRole") as gate, ThreadPoolExecutor(50) as pool:
+        cloud.fail("AssumeRole", code="AccessDenied", status=403)
         reads = [pool.submit(credentials.get_frozen_credentials) for _ in range(50)]
         gate.wait_for_arrival()
         gate.open()

@@ -18,7 +18,6 @@ from cloud_calls import HUB, assume, client, refusal
 from rolecall.testing.clock import FakeClock
 from rolecall.testing.cloud import StrictCloud
 
-
 # What happened
 
 

@@ -12,7 +12,6 @@ from cloud_calls import HUB, SPOKE, UNCHECKED, assume, client, refusal
 from rolecall.testing.clock import FakeClock
 from rolecall.testing.cloud import StrictCloud
 
-
 # Identity and state
 
 

@@ -141,7 +141,9 @@ def policies() -> None:
     assert_type(RefreshPolicy(), RefreshPolicy)
     assert_type(RefreshPolicy(ahead=HOUR, on_expired="serve"), RefreshPolicy)
     assert_type(RefreshPolicy.aws_sdk(), RefreshPolicy)
-    _: boto3.Session = rolecall.refreshable_session(lambda: {}, policy=RefreshPolicy.aws_sdk())
+    _: boto3.Session = rolecall.refreshable_session(
+        lambda: {}, refresh_policy=RefreshPolicy.aws_sdk()
+    )
 
 
 def names() -> None:

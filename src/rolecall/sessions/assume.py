@@ -19,6 +19,7 @@ from ..sources.custom import CallableSource
 from ..sources.mfa import CodeSource
 from ..sources.origin import load_credentials
 from ..sources.refusals import invalid
+from ..stores import as_store
 from .bind import chain_of, is_role_session, open_role
 from .boto import RoleSession, open_child
 from .recipe import Recipe, Region
@@ -26,6 +27,10 @@ from .upstream import botocore_session, default_session, refuse_unless_session
 
 #: Anything that gives MFA codes: see `rolecall.assume_role`.
 MFATokenProvider = Callable[[], str] | Sequence[str] | CodeSource
+
+#: [STS GetSessionToken, DurationSeconds]
+SHORTEST_SESSION_TOKEN = timedelta(minutes=15)
+LONGEST_SESSION_TOKEN = timedelta(hours=36)
 
 AnySession = boto3.Session | Session | None
 
@@ -98,10 +103,14 @@ def assume_role(
     given: Any = default_session() if session is None else session
     parent = botocore_session(given)
     client_kwargs = check_keywords(sts_client_kwargs)
+    if cache is not None:
+        as_store(cache)  # TypeError at the call, not at the first fetch
     load_credentials(parent)
     if TokenCode is None and isinstance(additional_kwargs, Mapping):
         TokenCode = additional_kwargs.get("TokenCode")
     policy = (refresh_policy or DEFAULT_POLICY).with_environ(os.environ)  # noqa: TID251 - border
+    found: list[Problem] = []
+    chain = None
     try:
         role = Role.from_keywords(
             RoleArn,
@@ -118,9 +127,13 @@ def assume_role(
         )
         chain = chain_of(given) + role
         if validate:
-            _validate(chain, parent, TokenCode, mfa_session)
+            found += _role_problems(chain, parent)
     except InvalidChain as error:
-        raise invalid(error) from None
+        found += error.problems
+    if validate:
+        found += _call_problems(parent, additional_kwargs, TokenCode, SerialNumber, mfa_session)
+    if found or chain is None:
+        raise invalid(InvalidChain(found))
     return open_role(
         given,
         chain,
@@ -139,69 +152,70 @@ def assume_role(
     )
 
 
-def _validate(
-    chain: RoleChain,
-    parent: Session,
-    token_code: str | None,
-    mfa_session: timedelta | None,
-) -> None:
+def _role_problems(chain: RoleChain, parent: Session) -> list[Problem]:
     found = list(chain.problems())
     hop = len(chain.roles) - 1
-    role = chain.roles[-1]
     if hop == 0 and is_role_session(parent):
-        again = role_problems(role, hop, chained=True)
-        found += [problem for problem in again if problem not in found]
+        chained = role_problems(chain.roles[0], hop, chained=True)
+        found += [problem for problem in chained if problem not in found]
+    return found
+
+
+def _call_problems(
+    parent: Session,
+    additional_kwargs: Mapping[str, Any] | None,
+    token_code: Any,
+    serial_number: str | None,
+    mfa_session: timedelta | None,
+) -> list[Problem]:
+    """Return what is wrong with the arguments that are no part of a role."""
+    found = []
+    extra = additional_kwargs if isinstance(additional_kwargs, Mapping) else {}
+    serial_number = serial_number or extra.get("SerialNumber")
     if token_code is not None:
-        found += _code_problems(token_code, role.mfa_serial, hop)
-    if mfa_session is not None:
-        if role.mfa_serial is None:
+        if not (
+            isinstance(token_code, str)
+            and len(token_code) == 6
+            and token_code.isascii()
+            and token_code.isdigit()
+        ):
+            kind = type(token_code).__name__
+            got = f"{len(token_code)} characters" if isinstance(token_code, str) else kind
             found.append(
-                Problem(field="mfa_session", hop=hop, message="needs SerialNumber, the MFA device")
+                Problem(
+                    field="TokenCode",
+                    message=f"must be six digits, got {got}",
+                    source="STS AssumeRole, TokenCode",
+                )
             )
-        if not timedelta(seconds=900) <= mfa_session <= timedelta(seconds=129600):
+        if serial_number is None:
+            found.append(Problem(field="TokenCode", message="needs SerialNumber beside it"))
+    if mfa_session is not None:
+        if serial_number is None:
+            found.append(Problem(field="mfa_session", message="needs SerialNumber, the MFA device"))
+        if not SHORTEST_SESSION_TOKEN <= mfa_session <= LONGEST_SESSION_TOKEN:
             found.append(
                 Problem(
                     field="mfa_session",
-                    hop=hop,
                     message=f"must be 15 min to 36 h, got {mfa_session}",
                     source="STS GetSessionToken, DurationSeconds",
                 )
             )
-    found += _unknown_arguments(role, parent, hop)
-    if found:
-        raise InvalidChain(found)
+    return found + _unknown_arguments(extra, parent)
 
 
-def _code_problems(code: Any, serial_number: str | None, hop: int) -> list[Problem]:
-    found = []
-    if not (isinstance(code, str) and len(code) == 6 and code.isascii() and code.isdigit()):
-        shown = f"{len(code)} characters" if isinstance(code, str) else type(code).__name__
-        found.append(
-            Problem(
-                field="TokenCode",
-                hop=hop,
-                message=f"must be six digits, got {shown}",
-                source="STS AssumeRole, TokenCode",
-            )
-        )
-    if serial_number is None:
-        found.append(Problem(field="TokenCode", hop=hop, message="needs SerialNumber beside it"))
-    return found
-
-
-def _unknown_arguments(role: Role, parent: Session, hop: int) -> list[Problem]:
-    if not role.extra:
+def _unknown_arguments(extra: Mapping[str, Any], parent: Session) -> list[Problem]:
+    if not extra:
         return []
     shape = parent.get_service_model("sts").operation_model("AssumeRole").input_shape
     known = set(shape.members) if shape is not None else set()
     return [
         Problem(
-            field=name,
-            hop=hop,
+            field=str(name),
             message=f"is not an argument of AssumeRole, which takes {', '.join(sorted(known))}",
             source="STS service model",
         )
-        for name, _ in role.extra
+        for name in extra
         if name not in known
     ]
 

@@ -14,10 +14,10 @@ from botocore.session import Session
 
 from ..chain import Ambient, GivenSession, Profile, Role, RoleArn, RoleChain, session_name
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import InvalidChain, RolecallError
+from ..errors import InvalidChain
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
-from ..sources.mfa import code_source
+from ..sources.mfa import CodeSource, code_source
 from ..sources.origin import (
     SESSION_METHODS,
     SHIPPABLE_METHODS,
@@ -40,9 +40,10 @@ class _Shared:
     """What sessions that start from one session have in common. Lives as its component."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # guards both
+        self.lock = threading.Lock()  # guards them all
         self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
         self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
+        self.codes: WeakValueDictionary[Any, CodeSource] = WeakValueDictionary()
 
 
 _components_lock = threading.Lock()
@@ -111,9 +112,7 @@ def open_role(
 
 
 def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresher:
-    codes = None
-    if role.mfa_serial is not None:
-        codes = code_source(recipe.codes, role.mfa_serial, clock=recipe.clock)
+    codes = None if role.mfa_serial is None else _codes(parent, role.mfa_serial, recipe)
     source = AssumeRole(
         lambda: sts_client(parent, recipe.sts_client_kwargs),
         role,
@@ -134,6 +133,20 @@ def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresh
         generated_session_name=role.session_name is None,
     )
     return recipe.refresher(stored, f"hop {hop}: {role.arn}")
+
+
+def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
+    """Return what gives the codes of one device: one for all roles, for a code works once."""
+    if recipe.mfa_token_provider is None and recipe.token_code is not None:
+        return code_source(recipe.token_code, serial, clock=recipe.clock)
+    shared = _shared(parent)
+    key = (serial, id(recipe.mfa_token_provider), id(recipe.clock))
+    with shared.lock:
+        found = shared.codes.get(key)
+        if found is None:
+            found = code_source(recipe.mfa_token_provider, serial, clock=recipe.clock)
+            shared.codes[key] = found
+    return found
 
 
 def _partition(role: Role) -> str:
@@ -237,11 +250,10 @@ def _open_profile(origin: Any, recipe: Recipe, environ: Mapping[str, str]) -> An
     chain = RoleChain.from_profile(origin.name, environ=environ, config=inner.full_config)
     if chain.origin == origin and not chain.roles:
         return None
-    try:
-        session = _open(chain, recipe, recipe, environ)
-    except RolecallError as error:
-        error.add_note(f"profile {origin.name!r}") if hasattr(error, "add_note") else None
-        raise
+    if isinstance(chain.origin, Profile):
+        # A source profile without credentials is an error; it is not the machine's own role.
+        chain = RoleChain(Profile(chain.origin.name, own_keys=True), *chain.roles)
+    session = _open(chain, recipe, recipe, environ)
     opened = botocore_session(session)
     region = inner.get_config_variable("region")
     if region is not None:

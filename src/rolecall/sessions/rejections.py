@@ -104,7 +104,8 @@ def _text(value: Any) -> str:
 
 
 def _rewind(body: Any) -> bool:
-    if body is None or isinstance(body, (bytes, bytearray, str)):
+    # The query protocol's body is a mapping until it is sent.
+    if body is None or isinstance(body, (bytes, bytearray, str, Mapping)):
         return True
     try:
         body.seek(0)

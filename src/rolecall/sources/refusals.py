@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,
     HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
@@ -141,7 +142,7 @@ def translate(error: Exception, what: str, *, hint: str = "") -> RolecallError:
             f"{what}: STS answered something that is not an STS answer ({name})",
             hint=hint or "check endpoint and proxy: a login page or an error page answers there",
         )
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (HTTPClientError, ConnectionError)):
         translated = alike(Unreachable, type(error), f"{what}: {error}", hint=hint)
         vars(translated).update(request=None, response=None)
         return translated

@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 from ..chain import Role, RoleArn
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import NO_TIME, Credentials
-from ..errors import FetchError, Unreachable
+from ..errors import FetchError, RolecallError, Unreachable
 from .refusals import translate
 
 log = logging.getLogger("rolecall")
@@ -99,14 +99,23 @@ class _StsSource:
             client = self._client()
             sent = self._clock.time()
             answer: Mapping[str, Any] = getattr(client, operation)(**arguments)
-            received = self._clock.time()
+            return self._read(answer, sent, self._clock.time())
+        except RolecallError:
+            raise
         except ResponseParserError as error:
-            raise translate(error, self._what, hint=hint) from None  # its text may hold keys
+            unreadable = translate(error, self._what, hint=hint)
         except (ClientError, BotoCoreError) as error:
             if self._parent is not None and code_of(error) in EXPIRED_SOURCE:
                 hint = hint or self._parent.hint()
             raise translate(error, self._what, hint=hint) from error
-        return self._read(answer, sent, received)
+        except Exception as error:  # botocore's parser meets a page that is no STS answer
+            raise Unreachable(
+                f"{self._what}: STS answered something that is not an STS answer "
+                f"({type(error).__name__})",
+                hint="check endpoint and proxy: a login page or an error page answers there",
+            ) from error
+        # Raised out here, so that it does not drag botocore's along: that one quotes the answer.
+        raise unreadable
 
     def _read(self, answer: Mapping[str, Any], sent: float, received: float) -> Credentials:
         keys = answer.get("Credentials") or {}

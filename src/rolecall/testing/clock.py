@@ -56,9 +56,7 @@ class FakeClock:
 
     def _move(self, seconds: float, *, boot: bool) -> None:
         if boot and seconds < 0:
-            raise ValueError(
-                f"time does not run back: {seconds} s; use jump() for the wall clock"
-            )
+            raise ValueError(f"time does not run back: {seconds} s; use jump() for the wall clock")
         with self._changed:
             self._wall += seconds
             if boot:

@@ -159,8 +159,8 @@ class Animated(Plain):
 
 def totals(workers: Sequence[Shown]) -> str:
     """Return the sums over *workers* in words."""
-    calls, rotations, errors = sums(workers)
-    return f"{calls} calls, {rotations} rotations, {errors} error{'' if errors == 1 else 's'}"
+    numbers = zip(sums(workers), ("call", "rotation", "error"), strict=True)
+    return ", ".join(f"{number} {what}{'' if number == 1 else 's'}" for number, what in numbers)
 
 
 def sums(workers: Sequence[Shown]) -> tuple[int, int, int]:

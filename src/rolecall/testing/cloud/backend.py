@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from .answers import Answer
 from .keys import Key, Principal, fake_id
-from .request import S3_NAMES
 
 _held = threading.Lock()  # by the backend that has moto's state
 
@@ -70,20 +69,6 @@ class Backend:
                 chunks.close()
         status, headers = began[0]
         return Answer(status=int(status[:3]), headers=tuple(headers), body=body)
-
-    def operation(self, service: str, environ: Mapping[str, Any]) -> str | None:
-        """Return the name of the REST operation that a WSGI *environ* asks of *service*."""
-        from botocore.exceptions import UnknownServiceError
-        from moto.core.request import Request as MotoRequest
-        from moto.core.routing import get_service_router
-        from werkzeug.exceptions import HTTPException
-
-        try:
-            router = get_service_router("s3" if service in S3_NAMES else service)
-            found: str = router.match(MotoRequest(dict(environ)))[0].name
-        except (UnknownServiceError, HTTPException, NotImplementedError):
-            return None
-        return found
 
     def long_term_key(self, access_key: str) -> Key | None:
         """Return the active key of an IAM user, as moto's IAM has it now."""

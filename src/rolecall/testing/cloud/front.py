@@ -14,6 +14,7 @@ from .answers import Answer, Refused, code_of, refusal
 from .backend import Backend
 from .faults import Faults
 from .keys import AwsClock, Keys
+from .operations import rest_operation
 from .request import UNSIGNED_STS, Request, forwarded, read_request
 from .sts import Sts
 
@@ -78,7 +79,7 @@ class Front:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request."""
-        request = self._named(read_request(environ), environ)
+        request = _named(read_request(environ))
         with self._lock:
             self._counts[request.service, request.operation] += 1
         call = self._call(request)
@@ -96,13 +97,6 @@ class Front:
             headers.append(("Content-Length", str(len(answer.body))))
         start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", headers)
         return [answer.body]
-
-    def _named(self, request: Request, environ: dict[str, Any]) -> Request:
-        if request.operation:
-            return request
-        forward = forwarded(environ, request, _DEFAULT_ACCOUNT)
-        name = self._backend.operation(request.service, forward)
-        return replace(request, operation=name or f"{request.method} {request.path}")
 
     def _call(self, request: Request) -> Call:
         signed = request.authorization
@@ -130,3 +124,10 @@ class Front:
         if request.operation in UNSIGNED_STS and request.authorization is None:
             return _DEFAULT_ACCOUNT
         return self._keys.check(request).principal.account
+
+
+def _named(request: Request) -> Request:
+    if request.operation:
+        return request
+    name = rest_operation(request)
+    return replace(request, operation=name or f"{request.method} {request.path}")
