@@ -117,10 +117,13 @@ def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
         if parent.profile_name == "default"
         else f"source_profile = {parent.profile_name}"
     )
-    with Path(os.environ["AWS_CONFIG_FILE"]).open("a", encoding="utf-8") as config:
-        config.write(
-            f"[profile {name}]\nrole_arn = {arn}\n{source}\nrole_session_name = {SESSION_NAME}\n"
-            f"duration_seconds = {seconds}\n"
+    config = Path(os.environ["AWS_CONFIG_FILE"])
+    before = config.read_text("utf-8")
+    if f"[profile {name}]" not in before:
+        profile = (
+            f"[profile {name}]\nrole_arn = {arn}\n{source}\n"
+            f"role_session_name = {SESSION_NAME}\nduration_seconds = {seconds}\n"
         )
+        config.write_text(before + profile, encoding="utf-8")
     return boto3.Session(profile_name=name)
 

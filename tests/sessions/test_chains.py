@@ -270,3 +270,20 @@ def test_an_account_id_makes_account_based_endpoints_work(
 
     assert session.get_credentials().get_frozen_credentials().account_id == "210987654321"
     assert session.get_credentials().get_deferred_property("account_id")() == "210987654321"
+
+
+def test_a_session_of_a_profile_that_is_a_chain_travels(
+    ambient: StrictCloud, own_home: Path, fake_clock: FakeClock
+) -> None:
+    write(
+        own_home,
+        f"[profile hub]\nrole_arn = {HUB}\nsource_profile = base\nregion = eu-west-1\n",
+        "[base]\n" + keys_of(ambient, "base"),
+    )
+    session = RoleChain(Profile("hub"), SPOKE).session()
+
+    again = pickle.loads(pickle.dumps(session))
+
+    assert again.chain == session.chain == RoleChain(Profile("hub"), SPOKE)
+    assert "assumed-role/Spoke" in arn_of(again)
+    assert ambient.calls("AssumeRole") == 2

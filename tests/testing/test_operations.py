@@ -45,4 +45,5 @@ def test_an_operation_is_known_by_its_request(
     with pytest.raises(Exception, match=r"FakeCode|\(400\)"):
         call(client(cloud, service))
 
-    assert [operation] == [one.operation for one in cloud.log]
+    # botocore itself asks more of a bucket that refuses.
+    assert operation == cloud.log[0].operation

@@ -12,7 +12,16 @@ from weakref import WeakValueDictionary
 
 from botocore.session import Session
 
-from ..chain import Ambient, GivenSession, Profile, Role, RoleArn, RoleChain, session_name
+from ..chain import (
+    Ambient,
+    GivenSession,
+    Origin,
+    Profile,
+    Role,
+    RoleArn,
+    RoleChain,
+    session_name,
+)
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import InvalidChain
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
@@ -213,12 +222,15 @@ def open_chain(
 
 
 def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, str]) -> Any:
-    origin = _open_profile(chain.origin, others, environ)
-    if origin is None:
-        origin = open_origin(chain.origin, recipe=others, environ=environ)
+    origin = open_start(chain.origin, others, environ)
     inner = botocore_session(origin)
     load_credentials(inner)
-    shared = _shared(inner)
+    return _follow(origin, chain, last, others)
+
+
+def _follow(origin: Any, chain: RoleChain, last: Recipe, others: Recipe) -> Any:
+    """Return the session of *chain*'s last role, assumed hop by hop from the session *origin*."""
+    shared = _shared(botocore_session(origin))
     session = origin
     for number, _ in enumerate(chain.roles, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
@@ -239,24 +251,35 @@ def _prefix_session(given: Any, prefix: RoleChain, recipe: Recipe, shared: _Shar
         return shared.sessions.setdefault(key, made)
 
 
-def _open_profile(origin: Any, recipe: Recipe, environ: Mapping[str, str]) -> Any:
-    """Return the session of a profile that is itself a chain; None: it is not.
+def open_start(
+    origin: Origin,
+    recipe: Recipe,
+    environ: Mapping[str, str],
+    variables: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the session that *origin* stands for; a profile that is itself a chain is followed.
 
-    botocore would assume those roles, too, and refresh them by its own rules.
+    botocore would assume that profile's roles, too, but refresh them by its own rules. As with
+    botocore, all its STS calls are made with the configuration of the profile that was named.
+
+    Raises:
+        ConfigError: the profile or the origin does not add up.
     """
     if not isinstance(origin, Profile) or origin.own_keys:
-        return None
-    inner = Session(profile=origin.name)
-    chain = RoleChain.from_profile(origin.name, environ=environ, config=inner.full_config)
+        return open_origin(origin, recipe=recipe, environ=environ, variables=variables)
+    config = Session(profile=origin.name).full_config
+    chain = RoleChain.from_profile(origin.name, environ=environ, config=config)
     if chain.origin == origin and not chain.roles:
-        return None
-    if isinstance(chain.origin, Profile):
+        return open_origin(origin, recipe=recipe, environ=environ, variables=variables)
+    start = chain.origin
+    if isinstance(start, Profile):
         # A source profile without credentials is an error; it is not the machine's own role.
-        chain = RoleChain(Profile(chain.origin.name, own_keys=True), *chain.roles)
-    session = _open(chain, recipe, recipe, environ)
-    opened = botocore_session(session)
-    region = inner.get_config_variable("region")
-    if region is not None:
-        opened.set_config_variable("region", region)
-    opened.set_config_variable("profile", origin.name)
-    return session
+        start = Profile(start.name, own_keys=True)
+    opened = open_origin(
+        start,
+        recipe=recipe,
+        environ=environ,
+        variables={**(variables or {}), "profile": origin.name},
+    )
+    load_credentials(botocore_session(opened))
+    return _follow(opened, RoleChain(start, *chain.roles), recipe, recipe)

@@ -11,7 +11,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import boto3
-from botocore.credentials import CredentialResolver, ProfileProviderBuilder
+from botocore.credentials import (
+    CredentialProvider,
+    CredentialResolver,
+    EnvProvider,
+    ProfileProviderBuilder,
+)
 from botocore.session import Session
 
 from ..chain import (
@@ -39,11 +44,7 @@ from .recipe import Recipe
 from .upstream import botocore_session
 
 #: AWS's names of credential sources → botocore's.
-_SOURCE_METHODS = {
-    "Environment": "env",
-    "Ec2InstanceMetadata": "iam-role",
-    "EcsContainer": "container-role",
-}
+_SOURCE_METHODS = {"Ec2InstanceMetadata": "iam-role", "EcsContainer": "container-role"}
 
 _origins: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 _origins_lock = threading.Lock()  # guards _origins
@@ -108,7 +109,7 @@ def _open(
         chain = RoleChain(origin)
         return open_session_token(base, origin.duration, origin.mfa_serial, recipe, chain)
     name = origin.name if isinstance(origin, Profile) else None
-    session = boto3.Session(profile_name=name)
+    session = boto3.Session(profile_name=variables.get("profile", name))
     inner = botocore_session(session)
     for variable, value in variables.items():
         inner.set_config_variable(variable, value)
@@ -119,10 +120,18 @@ def _open(
         providers = builder.providers(origin.name, disable_env_vars=True)
         inner.register_component("credential_provider", CredentialResolver(providers))
     if isinstance(origin, CredentialSource):
-        resolver: CredentialResolver = inner.get_component("credential_provider")
-        provider = resolver.get_provider(_SOURCE_METHODS[origin.name])
+        provider = _provider(origin.name, inner)
         inner.register_component("credential_provider", CredentialResolver([provider]))
     return session
+
+
+def _provider(name: str, session: Session) -> CredentialProvider:
+    if name == "Environment":
+        # botocore's own list lacks it where a profile is named.
+        return EnvProvider()
+    resolver: CredentialResolver = session.get_component("credential_provider")
+    provider: CredentialProvider = resolver.get_provider(_SOURCE_METHODS[name])
+    return provider
 
 
 def _open_web_identity(

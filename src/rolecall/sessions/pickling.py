@@ -14,9 +14,8 @@ from ..errors import ConfigError
 from ..refresh import DEFAULT_POLICY
 from ..sources.origin import fingerprint, load_credentials
 from ..stores import FileStore, JSONFileCache
-from .bind import chain_of, open_role
+from .bind import open_role, open_start
 from .boto import RoleSession
-from .origins import open_origin
 from .recipe import Recipe
 from .upstream import botocore_session
 
@@ -44,7 +43,7 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
         )
     hops: list[RoleSession] = []
     root: Any = session
-    while isinstance(root, RoleSession) and root.chain is not None and root.chain.roles:
+    for _ in chain.roles:
         hops.append(root)
         root = root.assume_role_parent_session
     inner = botocore_session(root)
@@ -129,12 +128,7 @@ def _reopen(
         NoCredentialsError: there are none (botocore's).
     """
     environ = os.environ  # noqa: TID251 - border
-    session: Any = open_origin(
-        chain.origin,
-        recipe=Recipe(**origin_options),
-        environ=environ,
-        variables=origin_variables,
-    )
+    session: Any = open_start(chain.origin, Recipe(**origin_options), environ, origin_variables)
     if not isinstance(session, RoleSession):
         inner = botocore_session(session)
         load_credentials(inner)
@@ -145,8 +139,9 @@ def _reopen(
                 f"session started from ({before}, here {here})",
                 hint="give this process the same profile or environment",
             )
-    for role, options in zip(chain.roles, hops, strict=True):
-        session = open_role(session, chain_of(session) + role, Recipe(**options))
+    for number, options in enumerate(hops, 1):
+        prefix = RoleChain(chain.origin, *chain.roles[:number])
+        session = open_role(session, prefix, Recipe(**options))
     opened = botocore_session(session)
     if region is not None:
         opened.set_config_variable("region", region)
