@@ -55,19 +55,20 @@ def exactly(count: int) -> Target:
 
 def at_most(count: float, text: str | None = None) -> Target:
     """Return the target that rolecall's count is *count* or less."""
-    return Target(
-        text=text or f"≤ {count:g}",
-        met=lambda row: isinstance(row[ROLECALL], (int, float)) and row[ROLECALL] <= count,
-        is_count=True,
-    )
+
+    def met(row: Row) -> bool:
+        ours = row[ROLECALL]
+        return not isinstance(ours, str) and ours <= count
+
+    return Target(text=text or f"≤ {count:g}", met=met, is_count=True)
 
 
 def share_of(library: str, part: int) -> Target:
     """Return the target that rolecall needs at most one *part* th of what *library* needs."""
 
     def met(row: Row) -> bool:
-        ours, theirs = row[ROLECALL], row.get(library)
-        if isinstance(ours, str) or not isinstance(theirs, (int, float)):
+        ours, theirs = row[ROLECALL], row.get(library, "")
+        if isinstance(ours, str) or isinstance(theirs, str):
             return False
         return ours * part <= theirs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,15 @@ from .benchmark import AARL, B3A, BOTOCORE, BRS, LIBRARIES, ROLECALL
 from .clock import LeapingClock
 
 SESSION_NAME = "bench"
+
+#: The names they are imported by.
+MODULES = {
+    ROLECALL: "rolecall",
+    AARL: "aws_assume_role_lib",
+    BRS: "boto3_refresh_session",
+    B3A: "boto3_assume",
+    BOTOCORE: "boto3",
+}
 
 
 def installed() -> dict[str, str]:
@@ -31,17 +41,12 @@ def warm_up(library: str) -> Any:
     """Import all that *library* needs, and return the caller's session of boto3."""
     import boto3
 
-    match library:
-        case "rolecall":
-            import rolecall
+    if library == ROLECALL:
+        import rolecall
 
-            rolecall.assume_role  # noqa: B018 - loads what is loaded at first use
-        case "aws-assume-role-lib":
-            import aws_assume_role_lib  # noqa: F401
-        case "boto3-refresh-session":
-            import boto3_refresh_session  # noqa: F401
-        case "boto3-assume":
-            import boto3_assume  # noqa: F401
+        rolecall.assume_role  # noqa: B018 - loads what is loaded at first use
+    elif library != BOTOCORE:
+        import_module(MODULES[library])
     return boto3.Session()
 
 
@@ -49,22 +54,18 @@ def open_role(
     library: str, parent: Any, arn: str, *, seconds: int = 3600, clock: LeapingClock | None = None
 ) -> Any:
     """Return *library*'s session of the role *arn*, assumed by *parent*, as its manual says."""
-    arguments = {"RoleSessionName": SESSION_NAME, "DurationSeconds": seconds}
+    arguments: dict[str, Any] = {"RoleSessionName": SESSION_NAME, "DurationSeconds": seconds}
     if library == ROLECALL:
         import rolecall
 
         keywords: dict[str, Any] = {} if clock is None else {"clock": clock}
-        return rolecall.assume_role(parent, arn, **arguments, **keywords)  # type: ignore[arg-type]
+        return rolecall.assume_role(parent, arn, **arguments, **keywords)
     if library == AARL:
-        import aws_assume_role_lib
-
-        return aws_assume_role_lib.assume_role(parent, arn, **arguments)
+        return import_module(MODULES[library]).assume_role(parent, arn, **arguments)
     if library == BRS:
         return _open_refresh_session(parent, arn, arguments)
     if library == B3A:
-        import boto3_assume
-
-        return boto3_assume.assume_role(
+        return import_module(MODULES[library]).assume_role(
             source_session=parent, assume_role_kwargs={"RoleArn": arn, **arguments}
         )
     assert library == BOTOCORE
@@ -88,10 +89,10 @@ def open_chain(library: str, parent: Any, *arns: str, clock: LeapingClock) -> An
 
 def _open_refresh_session(parent: Any, arn: str, arguments: dict[str, Any]) -> Any:
     import boto3
-    from boto3_refresh_session import RefreshableSession
 
+    open_session = import_module(MODULES[BRS]).RefreshableSession
     if type(parent) is boto3.Session:  # it takes the environment's keys by itself
-        return RefreshableSession(assume_role_kwargs={"RoleArn": arn, **arguments})
+        return open_session(assume_role_kwargs={"RoleArn": arn, **arguments})
     # It has no parent sessions. Given the hub's botocore session it would put the spoke's keys into
     # the hub; its custom method keeps them apart. client("sts") alone would be the hub's caller.
     sts = parent.client("sts", region_name=parent.region_name)
@@ -105,7 +106,7 @@ def _open_refresh_session(parent: Any, arn: str, arguments: dict[str, Any]) -> A
             "expiry_time": found["Expiration"].isoformat(),
         }
 
-    return RefreshableSession(method="custom", custom_credentials_method=fetch)
+    return open_session(method="custom", custom_credentials_method=fetch)
 
 
 def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
@@ -126,4 +127,3 @@ def _open_profile(parent: Any, arn: str, seconds: int) -> Any:
         )
         config.write_text(before + profile, encoding="utf-8")
     return boto3.Session(profile_name=name)
-

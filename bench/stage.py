@@ -30,7 +30,8 @@ _SCENES: Mapping[str, Callable[..., Any]] = {
     "recover": lambda stage: stage.cloud.recover(),
 }
 
-_AWS = ("AWS_", "BOTO_", "ROLECALL_")
+# Without bytecode every import would compile the library's source, but not its dependencies'.
+_LEFT_OUT = ("AWS_", "BOTO_", "ROLECALL_", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def _converse(
 def _environ(cloud: StrictCloud, folder: Path) -> dict[str, str]:
     config = folder / "config"
     config.touch()
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(_AWS)}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
     return {
         **ours,
         **cloud.environ(),

@@ -26,9 +26,7 @@ BENCHMARK = Benchmark(
     about="50 threads read at once; STS answers AccessDenied after 0.2 s. Those who wait share one "
     "answer, or ask one after the other.",
     measures=(
-        Measure(
-            key="calls", title="STS calls", unit="calls", target=exactly(1), compared=True
-        ),
+        Measure(key="calls", title="STS calls", unit="calls", target=exactly(1), compared=True),
         Measure(
             key="refused",
             title="threads that got ClientError",

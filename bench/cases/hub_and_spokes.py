@@ -47,9 +47,9 @@ def _measures(lifetime: int) -> tuple[Measure, ...]:
 BENCHMARK = Benchmark(
     title="A hub and twenty spokes",
     about=f"{_HOURS} hours of a program that asks in each of 20 accounts every two minutes who it "
-    "is, through one hub role; with roles of 3600 s and of 900 s. The spokes trust the hub alone. The "
-    "hours pass on a clock that leaps, for every library and for AWS. At first the program keeps "
-    "one session of the hub for all; *apart* are spokes that are opened on their own, as by "
+    "is, through one hub role; with roles of 3600 s and of 900 s. The spokes trust the hub alone. "
+    "The hours pass on a clock that leaps, for every library and for AWS. At first the program "
+    "keeps one session of the hub for all; *apart* are spokes that are opened on their own, as by "
     "functions that are given ARNs.",
     measures=(
         *_measures(3600),

@@ -43,7 +43,7 @@ BENCHMARK = Benchmark(
     "STS takes 2 s. A refresh is due, but nobody has to wait for it.",
     measures=_MEASURES,
     size={"readers": 32},
-    rounds=3,
+    rounds=2,
     scenes={
         "slow": lambda stage: stage.cloud.delay("AssumeRole", timedelta(seconds=_STS_SECONDS)),
     },

@@ -249,7 +249,7 @@ UNKNOWN_CODE = Meaning(kind=FetchError, retryable=True)
 
 def meaning_of(code: str | None, status: int | None = None) -> Meaning:
     """Return what STS error *code* means; *status* (HTTP) decides where the code is not known."""
-    if code in STS_CODES:
+    if code is not None and code in STS_CODES:
         return STS_CODES[code]
     if status is not None and status >= 500:
         return _LATER

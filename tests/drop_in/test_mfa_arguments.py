@@ -355,6 +355,59 @@ def test_an_mfa_session_is_shared_by_commands_that_say_the_same(
     assert strict_cloud.calls("GetSessionToken") == 1
 
 
+def test_with_a_cache_one_code_serves_the_next_program_too(
+    strict_cloud: StrictCloud, device: Codes, tmp_path: Path
+) -> None:
+    for role in (READER, WRITER):
+        child = rolecall.assume_role(
+            strict_cloud.session(),
+            role,
+            SerialNumber=DEVICE,
+            mfa_token_provider=device,
+            mfa_session=HALF_A_DAY,
+            cache=rolecall.JSONFileCache(tmp_path),
+        )
+        fetch(child)
+
+    assert (device.asked, strict_cloud.calls("GetSessionToken")) == (1, 1)
+
+
+def test_after_an_mfa_session_has_expired_the_next_code_is_used(
+    strict_cloud: StrictCloud, fake_clock: FakeClock, parent: boto3.Session, device: Codes
+) -> None:
+    def child(code: str) -> boto3.Session:
+        return rolecall.assume_role(
+            parent,
+            READER,
+            SerialNumber=DEVICE,
+            TokenCode=code,
+            mfa_session=timedelta(minutes=15),
+            clock=fake_clock,
+        )
+
+    fetch(child("111111"))
+
+    fake_clock.tick(minutes=16)
+
+    assert "/Reader/" in arn_of(child("222222"))
+    assert strict_cloud.calls("GetSessionToken") == 2
+
+
+def test_after_a_wrong_code_the_next_one_is_used(
+    strict_cloud: StrictCloud, parent: boto3.Session, device: Codes
+) -> None:
+    def child(code: str) -> boto3.Session:
+        return rolecall.assume_role(
+            parent, READER, SerialNumber=DEVICE, TokenCode=code, mfa_session=HALF_A_DAY
+        )
+
+    mistyped = child("999999")
+    with pytest.raises(rolecall.AccessDenied):
+        fetch(mistyped)
+
+    assert "/Reader/" in arn_of(child("111111"))
+
+
 def test_from_an_mfa_session_more_than_an_hour_may_be_asked_for(
     parent: boto3.Session, device: Codes
 ) -> None:

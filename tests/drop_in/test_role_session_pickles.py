@@ -63,6 +63,26 @@ def test_it_comes_back_as_a_session_of_the_same_role(ambient: StrictCloud) -> No
     assert arn_of(back) == arn_of(child) == "arn:aws:sts::210987654321:assumed-role/Reader/me"
 
 
+def test_it_travels_from_a_botocore_parent_too(ambient: StrictCloud) -> None:
+    parent = botocore.session.Session()
+    parent.set_config_variable("region", "eu-north-1")
+    child = rolecall.assume_role(parent, READER, RoleSessionName="me")
+
+    back = there_and_back(child)
+
+    assert (name_of(back), back.region_name) == ("me", "eu-north-1")
+
+
+def test_a_session_that_has_travelled_travels_on(ambient: StrictCloud) -> None:
+    child = rolecall.assume_role(
+        boto3.Session(region_name="eu-north-1"), READER, RoleSessionName="me"
+    )
+
+    back = there_and_back(there_and_back(child))
+
+    assert (name_of(back), back.region_name, back.chain) == ("me", "eu-north-1", child.chain)
+
+
 def test_it_assumes_the_role_itself(ambient: StrictCloud) -> None:
     child = rolecall.assume_role(boto3.Session(), READER)
     before = fetch(child)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import socket
+from datetime import datetime, timezone
 from typing import Any
 
 import boto3
 import botocore.session
 import pytest
 from actors import READER, SPOKE, WRITER, arn_of, fetch, name_of, requests_of
+from botocore.credentials import CredentialProvider, CredentialResolver, RefreshableCredentials
 from botocore.exceptions import NoCredentialsError, ParamValidationError
 
 import rolecall
@@ -113,6 +115,41 @@ def test_a_parent_that_rotates_is_followed(
     assert before != after
     assumed = [call.access_key for call in strict_cloud.log if call.operation == "AssumeRole"]
     assert assumed == [fetch(parent).access_key, before, fetch(parent).access_key, after]
+
+
+def test_a_parent_that_botocore_refreshes_is_followed(strict_cloud: StrictCloud) -> None:
+    keys = [strict_cloud.credentials(user=name) for name in ("before", "after")]
+
+    def metadata(number: int) -> dict[str, Any]:
+        return {
+            "access_key": keys[number].access_key,
+            "secret_key": keys[number].secret_key,
+            "token": None,
+            "expiry_time": "2999-01-01T00:00:00Z",
+        }
+
+    credentials = RefreshableCredentials.create_from_metadata(
+        metadata(0), refresh_using=lambda: metadata(1), method="custom"
+    )
+
+    class Provider(CredentialProvider):
+        METHOD = "custom"
+
+        def load(self) -> RefreshableCredentials:
+            return credentials
+
+    core = botocore.session.Session()
+    core.register_component("credential_provider", CredentialResolver([Provider()]))
+    parent = boto3.Session(botocore_session=core, region_name="eu-west-1")
+    child = rolecall.assume_role(
+        parent, READER, sts_client_kwargs={"endpoint_url": strict_cloud.url}
+    )
+    fetch(child)
+
+    credentials._expiry_time = datetime.now(timezone.utc)  # as tests of boto3 programs do
+    child.get_credentials().refresh()
+
+    assert [call.access_key for call in strict_cloud.log] == [key.access_key for key in keys]
 
 
 def test_a_chain_assumes_each_role_with_the_one_before(parent: boto3.Session) -> None:

@@ -506,7 +506,6 @@ def test_a_machine_whose_clock_is_an_hour_off_makes_no_more_calls(
 # ── processes ────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_forked_during_a_refresh_reads_and_refreshes(
     make: Make, clock: FakeClock, source: FakeSource
 ) -> None:

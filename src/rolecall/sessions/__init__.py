@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from ..chain import role as _role
+from . import boto as _boto
 from .assume import assume_role, assumed_role_session, refreshable_session
 from .bind import open_chain
 from .boto import RoleSession
 from .credentials import Identity, RefreshingCredentials
 from .patch import patch_boto3
+from .pickling import travelling
 
-# A chain is a value and imports nothing that acts; what opens it introduces itself.
+# A chain is a value and imports nothing that acts; what opens it introduces itself. So does what
+# packs a session, since unpacking one means opening it.
 _role.session_opener = open_chain
+_boto.packer = travelling
 
 __all__ = [
     "Identity",

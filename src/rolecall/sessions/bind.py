@@ -53,6 +53,8 @@ class _Shared:
         self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
         self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
         self.codes: WeakValueDictionary[Any, CodeSource] = WeakValueDictionary()
+        # Kept for as long as the session that they were made from: a code was spent on each.
+        self.mfa_sessions: dict[Any, RoleSession] = {}
 
 
 _components_lock = threading.Lock()
@@ -149,7 +151,7 @@ def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
     if recipe.mfa_token_provider is None and recipe.token_code is not None:
         return code_source(recipe.token_code, serial, clock=recipe.clock)
     shared = _shared(parent)
-    key = (serial, id(recipe.mfa_token_provider), id(recipe.clock))
+    key = (serial, _who(recipe.mfa_token_provider), id(recipe.clock))
     with shared.lock:
         found = shared.codes.get(key)
         if found is None:
@@ -168,14 +170,26 @@ def _partition(role: Role) -> str:
 def _mfa_session(given: Any, serial: str, duration: timedelta, recipe: Recipe) -> RoleSession:
     """Return *given*'s one session with MFA, from which any number of roles are assumed."""
     shared = _shared(botocore_session(given))
-    key = ("mfa", serial, duration, id(recipe.mfa_token_provider), id(recipe.clock))
+    key = (serial, duration, _who(recipe.mfa_token_provider), id(recipe.clock))
     with shared.lock:
-        found = shared.sessions.get(key)
-    if found is not None:
-        return found
-    made = open_session_token(given, duration, serial, replace(recipe, region_name=None), None)
-    with shared.lock:
-        return shared.sessions.setdefault(key, made)
+        found = shared.mfa_sessions.get(key)
+        if found is not None and (recipe.codes is None or not _wants_code(found, recipe)):
+            return found
+        made = open_session_token(given, duration, serial, replace(recipe, region_name=None), None)
+        shared.mfa_sessions[key] = made
+    return made
+
+
+def _wants_code(session: RoleSession, recipe: Recipe) -> bool:
+    """Return whether *session* has nothing that is valid, and *recipe* brings a new code."""
+    if recipe.mfa_token_provider is not None:
+        return False  # it asks for codes itself
+    return session.get_credentials().state in ("empty", "expired")
+
+
+def _who(provider: Any) -> Any:
+    """Return what tells one source of codes from another: a command's words, or the object."""
+    return tuple(provider) if isinstance(provider, (list, tuple)) else id(provider)
 
 
 def open_chain(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -13,7 +12,6 @@ from botocore.session import Session
 
 from .._version import __version__
 from ..chain import RoleChain
-from ..errors import ConfigError
 from ..refresh import Refresher
 from ..sources.clients import sts_client
 from ..sources.redaction import redact_logs
@@ -30,6 +28,11 @@ except ImportError:  # botocore before 1.38 reports no features
 
     def register_feature_ids(feature_ids: Iterable[str]) -> None:
         """Do nothing: this botocore has no feature ids."""
+
+
+#: Says what pickle keeps of a session. What opens it again needs this module, and so introduces
+#: itself here.
+packer: Callable[[RoleSession], tuple[Any, ...]] | None = None
 
 
 class RoleSession(boto3.Session):
@@ -52,9 +55,9 @@ class RoleSession(boto3.Session):
         return cast(RefreshingCredentials, super().get_credentials())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from .pickling import travelling  # it opens sessions again, and so needs this module
-
-        return travelling(self)
+        if packer is None:
+            raise RuntimeError("nothing can pack a session yet: import rolecall.sessions first")
+        return packer(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RoleSession:
         return self
@@ -129,12 +132,11 @@ def open_child(
         inherit(child, inner)
     _set_region(child, inner, recipe.region_name, inherit_config=recipe.inherit_config)
 
-    myself: Callable[[], Session | None] = weakref.ref(child)
     credentials = RefreshingCredentials(
         refresher,
         method=method,
         identity=identity,
-        client=lambda: sts_client(_alive(myself()), recipe.sts_client_kwargs),
+        client=lambda: sts_client(child, recipe.sts_client_kwargs),
     )
     child.register_component("credential_provider", CredentialResolver([_Provider(credentials)]))
     Rejections(refresher).register(child)
@@ -155,12 +157,6 @@ def open_child(
     session.assume_role_parent_session = parent if shown_parent is None else shown_parent
     session.chain = chain
     session._recipe = recipe
-    return session
-
-
-def _alive(session: Session | None) -> Session:
-    if session is None:
-        raise ConfigError("the session these credentials belong to is gone: keep the session")
     return session
 
 

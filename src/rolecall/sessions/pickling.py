@@ -51,10 +51,8 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
     return _reopen, (
         chain,
         origin_options,
-        [_portable(hop) for hop in reversed(hops)],
-        _variables(inner, with_region=not isinstance(root, RoleSession)),
-        _variables(botocore_session(session), with_region=False),
-        session.region_name,
+        _variables(inner),
+        [(_portable(hop), _hop_variables(hop)) for hop in reversed(hops)],
         None if isinstance(root, RoleSession) else fingerprint(inner),
     )
 
@@ -104,21 +102,26 @@ def _portable(session: RoleSession) -> dict[str, Any]:
     return portable
 
 
-def _variables(session: Session, *, with_region: bool) -> dict[str, Any]:
-    """Return the configuration variables that were set on *session*; its region apart."""
-    left_out = {"profile"} if with_region else {"profile", "region"}
+def _variables(session: Session) -> dict[str, Any]:
+    """Return the configuration variables that were set on *session*; the chain has its profile."""
     return {
-        name: value for name, value in session.instance_variables().items() if name not in left_out
+        name: value for name, value in session.instance_variables().items() if name != "profile"
     }
+
+
+def _hop_variables(session: RoleSession) -> dict[str, Any]:
+    """Return them for one hop, with the region it has, wherever it has it from."""
+    variables = _variables(botocore_session(session))
+    if session.region_name is not None:
+        variables["region"] = session.region_name
+    return variables
 
 
 def _reopen(
     chain: RoleChain,
     origin_options: Mapping[str, Any],
-    hops: list[Mapping[str, Any]],
     origin_variables: Mapping[str, Any],
-    variables: Mapping[str, Any],
-    region: str | None,
+    hops: list[tuple[Mapping[str, Any], Mapping[str, Any]]],
     before: str | None,
 ) -> RoleSession:
     """Make a session again from what was pickled of it.
@@ -139,13 +142,10 @@ def _reopen(
                 f"session started from ({before}, here {here})",
                 hint="give this process the same profile or environment",
             )
-    for number, options in enumerate(hops, 1):
+    for number, (options, variables) in enumerate(hops, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
         session = open_role(session, prefix, Recipe(**options))
-    opened = botocore_session(session)
-    if region is not None:
-        opened.set_config_variable("region", region)
-    for name, value in variables.items():
-        opened.set_config_variable(name, value)
+        for name, value in variables.items():
+            botocore_session(session).set_config_variable(name, value)
     assert isinstance(session, RoleSession)
     return session

@@ -14,9 +14,9 @@ from typing import Any
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
-from dateutil.parser import parse as parse_date  # type: ignore[import-untyped]
 
 from ..clock import Clock
+from .answer import read_instant
 
 #: Keys under which tools that write temporary keys into ``~/.aws/credentials`` note their expiry:
 #: AWS CLI and aws-mfa, saml2aws, aws-google-auth, gimme-aws-creds.
@@ -120,12 +120,13 @@ def _noted_expiry(session: Session, credentials: Any) -> datetime | None:
     scoped: Mapping[str, Any] = session.get_scoped_config()
     for key in EXPIRY_KEYS:
         if scoped.get(key):
-            try:
-                when: datetime = parse_date(str(scoped[key]))
-            except (ValueError, OverflowError):
-                continue
+            written = str(scoped[key]).strip().replace(" ", "T", 1)
             # Tools write UTC, some without saying so.
-            return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+            for text in (written, f"{written}Z"):
+                try:
+                    return read_instant(text)
+                except ValueError:
+                    continue
     return None
 
 

@@ -29,7 +29,6 @@ from ..errors import (
     meaning_of,
 )
 
-
 _made: dict[tuple[type[RolecallError], type[Exception]], type[RolecallError]] = {}
 
 

@@ -101,7 +101,8 @@ class Backend:
         """Create the IAM user if there is none of that *name*, and return a new key of theirs."""
         iam = self._iam(account, partition)
         if name not in iam.users:
-            iam.create_user(_region(partition), name).id = fake_id("AIDA")
+            iam.create_user(_region(partition), name)
+            iam.users[name].id = fake_id("AIDA")
         key = iam.users[name].create_access_key(prefix="AKIA")
         key.access_key_id = fake_id("AKIA")
         key.secret_access_key = f"fake-secret-{fake_id('USER')}"

@@ -1,0 +1,152 @@
+"""The benchmark runs, its tables say what they should, and it never judges by the clock."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+COLUMNS = (
+    "",
+    "rolecall",
+    "aws-assume-role-lib",
+    "boto3-refresh-session",
+    "boto3-assume",
+    "botocore",
+    "target",
+    "",
+)
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """Return the cells of each line of the Markdown tables in *text*."""
+    return [
+        [cell.strip() for cell in line[1:-1].split("|")]
+        for line in text.splitlines()
+        if line.startswith("|") and line.endswith("|")
+    ]
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Import a module of the benchmark, which is beside the tests and not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+    def load(name: str) -> Any:
+        return __import__(f"bench.{name}", fromlist=["*"])
+
+    return load
+
+
+def test_a_quick_run_prints_its_tables_and_leaves_the_page_alone() -> None:
+    before = PAGE.read_bytes() if PAGE.exists() else None
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(done.stdout)
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+    assert [tuple(row) for row in rows if row[1] == "rolecall"] == [COLUMNS, COLUMNS]
+    values = {row[0]: row[1:] for row in rows}
+    assert {"STS calls", "CPU of an API call", "one read"} <= set(values)
+    assert values["STS calls"][0] == "1"
+    assert values["STS calls"][-2:] == ["1", "met"]
+    assert values["one read"][0].endswith(" µs")
+    assert (PAGE.read_bytes() if PAGE.exists() else None) == before
+
+
+def result(module: Callable[[str], Any], unit: str, target: Any, **row: Any) -> Any:
+    """Return the result of a made-up benchmark of one measure, whose key is ``size``."""
+    bench = module("benchmark")
+    measure = bench.Measure(key="size", title="Size", unit=unit, target=target, compared=True)
+    benchmark = bench.Benchmark(title="Made up", about="Nothing is done.", measures=(measure,))
+    return module("table").Result(benchmark=benchmark, rows={"size": row})
+
+
+def test_a_cell_shows_a_value_and_how_many_times_rolecalls_it_is(
+    module: Callable[[str], Any],
+) -> None:
+    row = {"rolecall": 2.0, "botocore": 31.0, "boto3-assume": "AttributeError"}
+
+    cells = rows_of("\n".join(module("table").table(result(module, "ms", None, **row))))[-1]
+
+    assert cells == ["Size", "2.00 ms", "–", "–", "AttributeError", "31.0 ms (×15.5)", "", ""]
+
+
+@pytest.mark.parametrize(("botocore", "said"), [(16.0, "met"), (15.9, "**not met**")])
+def test_a_share_is_met_up_to_its_limit(
+    module: Callable[[str], Any], botocore: float, said: str
+) -> None:
+    share = module("benchmark").share_of("botocore", 8)
+
+    cells = rows_of(
+        "\n".join(
+            module("table").table(result(module, "µs", share, rolecall=2.0, botocore=botocore))
+        )
+    )[-1]
+
+    assert cells[-2:] == ["≤ 1/8 of botocore", said]
+
+
+def test_a_missed_count_fails_the_run_and_a_missed_time_does_not(
+    module: Callable[[str], Any],
+) -> None:
+    bench = module("benchmark")
+
+    count = result(module, "calls", bench.exactly(1), rolecall=2)
+    time = result(module, "ms", bench.share_of("botocore", 8), rolecall=2.0, botocore=2.0)
+
+    assert count.missed(counts_only=True) == ["Size"]
+    assert time.missed() == ["Size"]
+    assert time.missed(counts_only=True) == []
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("calls", 9), ("ms", 2)])
+def test_of_several_rounds_the_worst_count_counts_and_the_median_time(
+    module: Callable[[str], Any], unit: str, expected: float
+) -> None:
+    measure = module("benchmark").Measure(key="size", title="Size", unit=unit)
+
+    assert measure.of_rounds([1, 9, 2]) == expected
+
+
+def test_the_page_names_versions_and_not_the_machine(module: Callable[[str], Any]) -> None:
+    page = module("page").page(
+        [result(module, "calls", None, rolecall=1)], {"rolecall": "1.2.3", "botocore": "4.5.6"}
+    )
+
+    assert "rolecall 1.2.3, botocore 4.5.6" in page
+    assert platform.python_version() in page
+    assert "## Made up" in page
+    assert "| Size" in page
+    assert str(ROOT) not in page
+    assert platform.node() not in page.split()
+
+
+def test_every_benchmark_is_listed_and_no_two_measures_share_a_key(
+    module: Callable[[str], Any],
+) -> None:
+    cases = module("cases")
+    files = {path.stem for path in (ROOT / "bench" / "cases").glob("*.py")} - {"__init__"}
+
+    assert files == set(cases.NAMES)
+    for name in cases.NAMES:
+        keys = [one.key for one in module(f"cases.{name}").BENCHMARK.measures]
+        assert len(set(keys)) == len(keys), name
