@@ -184,6 +184,8 @@ def _wants_code(session: RoleSession, recipe: Recipe) -> bool:
     """Return whether *session* has nothing that is valid, and *recipe* brings a new code."""
     if recipe.mfa_token_provider is not None:
         return False  # it asks for codes itself
+    if recipe.token_code == session._recipe.token_code:
+        return False  # one code for several roles: it is the session that spends it
     return session.get_credentials().state in ("empty", "expired")
 
 
