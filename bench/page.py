@@ -12,7 +12,7 @@ _HEAD = """\
 
 `make bench` wrote this page; do not edit it. Everything was measured in one run on one machine,
 each library in a process of its own, taking turns in another order each round. AWS is a
-`rolecall.testing.StrictCloud` in a process of its own, so that what it costs is in no number.
+`rolecall.testing.StrictCloud` in a process of its own: its CPU and memory are in no number.
 Counts are the worst of the rounds, anything else is the median. ×3 is three times what rolecall
 needs; trust the ratios more than the seconds. CPU is user and system time of the process; memory
 is the growth of its proportional set size.

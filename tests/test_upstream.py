@@ -14,9 +14,7 @@ from rolecall.sessions.upstream import PRIVATE_NAMES, botocore_session
 
 
 @pytest.mark.parametrize(("module", "owner", "name", "why"), PRIVATE_NAMES)
-def test_a_private_name_is_still_there(
-    module: str, owner: str | None, name: str, why: str
-) -> None:
+def test_a_private_name_is_still_there(module: str, owner: str | None, name: str, why: str) -> None:
     home = import_module(module)
     holder = home if owner is None else getattr(home, owner)
     source = inspect.getsource(holder)

@@ -39,7 +39,8 @@ BENCHMARK = Benchmark(
             unit="calls",
             target=exactly(0),
         ),
-        Measure(key="attempts", title="requests STS got in all", unit="requests", compared=True),
+        # Not compared: who waits for STS gives it more time to be asked in.
+        Measure(key="attempts", title="requests STS got meanwhile", unit="requests"),
     ),
     libraries=(ROLECALL, *PEERS),
     rounds=2,

@@ -142,7 +142,7 @@ def test_a_code_without_a_device_is_refused(parent: boto3.Session) -> None:
 def test_a_wrong_code_is_a_refusal_and_not_shown(parent: boto3.Session, device: Codes) -> None:
     child = rolecall.assume_role(parent, READER, SerialNumber=DEVICE, TokenCode="999999")
 
-    with pytest.raises(rolecall.AccessDenied) as refused:
+    with pytest.raises(rolecall.MFARequired) as refused:
         fetch(child)
     assert "999999" not in str(refused.value)
 
@@ -355,6 +355,25 @@ def test_an_mfa_session_is_shared_by_commands_that_say_the_same(
     assert strict_cloud.calls("GetSessionToken") == 1
 
 
+def test_an_mfa_session_is_shared_by_callables_that_are_written_at_each_call(
+    strict_cloud: StrictCloud, parent: boto3.Session, device: Codes
+) -> None:
+    """It is one device: whoever is asked first is asked for all."""
+    children = [
+        rolecall.assume_role(
+            parent,
+            role,
+            SerialNumber=DEVICE,
+            mfa_token_provider=lambda: device(),
+            mfa_session=HALF_A_DAY,
+        )
+        for role in (READER, WRITER, SPOKE)
+    ]
+
+    assert [arn_of(child).split("/")[1] for child in children] == ["Reader", "Writer", "Spoke"]
+    assert (device.asked, strict_cloud.calls("GetSessionToken")) == (1, 1)
+
+
 def test_with_a_cache_one_code_serves_the_next_program_too(
     strict_cloud: StrictCloud, device: Codes, tmp_path: Path
 ) -> None:
@@ -402,7 +421,7 @@ def test_after_a_wrong_code_the_next_one_is_used(
         )
 
     mistyped = child("999999")
-    with pytest.raises(rolecall.AccessDenied):
+    with pytest.raises(rolecall.MFARequired):
         fetch(mistyped)
 
     assert "/Reader/" in arn_of(child("111111"))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -29,11 +28,11 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def assume(user: boto3.Session, fake_clock: FakeClock, events: list[Event]) -> Iterator[Assume]:
+def assume(user: boto3.Session, fake_clock: FakeClock, events: list[Event]) -> Assume:
     """`rolecall.assume_role` on the fake clock, from the user unless another parent is given."""
 
     def assume(RoleArn: str = HUB, session: Any = user, **keywords: Any) -> rolecall.RoleSession:
         options = {"clock": fake_clock, "on_event": events.append, **keywords}
         return rolecall.assume_role(session, RoleArn, **options)
 
-    yield assume
+    return assume

@@ -232,9 +232,7 @@ def test_a_session_made_elsewhere_is_the_same_role_with_its_own_variables(
     assert "assumed-role/Spoke" in arn_of(again)
 
 
-def test_nothing_keeps_a_dropped_session_alive(
-    ambient: StrictCloud, fake_clock: FakeClock
-) -> None:
+def test_nothing_keeps_a_dropped_session_alive(ambient: StrictCloud, fake_clock: FakeClock) -> None:
     session = RoleChain(Ambient(), HUB, SPOKE).session(clock=fake_clock)
     arn_of(session)
     watched = weakref.ref(session)
@@ -253,7 +251,8 @@ def test_the_user_agent_says_where_the_credentials_are_from(
     for _ in range(2):
         client = session.client("sts")
         client.meta.events.register(
-            "before-send.sts", lambda request, **_: agents.append(str(request.headers["User-Agent"]))
+            "before-send.sts",
+            lambda request, **_: agents.append(str(request.headers["User-Agent"])),
         )
         client.get_caller_identity()
 

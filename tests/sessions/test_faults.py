@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
+    InfiniteLoopConfigError,
+    InvalidConfigError,
     NoCredentialsError,
     ParamValidationError,
+    ProfileNotFound,
     ReadTimeoutError,
 )
 from scenes import HUB, SPOKE, Assume, settle
@@ -134,13 +136,13 @@ def test_source_credentials_that_expired_are_named_with_when_and_what_to_do(
     died = fake_clock.now + timedelta(minutes=30)
     fake_clock.tick(minutes=40)
 
-    with (
-        pytest.warns(RuntimeWarning, match="expired at"),
-        pytest.raises(rolecall.CredentialsExpired) as caught,
-    ):
-        session = assume(session=parent, sts_client_kwargs=QUICK)
-        # The warning is given by the thread that refreshes.
-        session.get_credentials().get_frozen_credentials()
+    session = assume(session=parent, sts_client_kwargs=QUICK)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(rolecall.CredentialsExpired) as caught:
+            session.get_credentials().get_frozen_credentials()
+
+    assert "expired at" in str(warned[0].message)
 
     ears.hear(caught.value)
     said = str(caught.value)
@@ -261,6 +263,18 @@ def test_what_is_no_session_is_refused(parent: object) -> None:
 def test_a_cache_that_is_no_mapping_is_refused(assume: Assume) -> None:
     with pytest.raises(TypeError, match="__getitem__"):
         assume(cache=7)
+
+
+def test_what_lambda_hands_over_is_a_roles_session(
+    cloud: StrictCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cloud.environ().items():
+        monkeypatch.setenv(name, value)
+    rolecall.assume_role(boto3.Session(), HUB, DurationSeconds=7200)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
+
+    with pytest.raises(rolecall.InvalidChain, match="role session assumes the next role"):
+        rolecall.assume_role(boto3.Session(), HUB, DurationSeconds=7200)
 
 
 # ── an STS that is ill ───────────────────────────────────────────────────────────────────
@@ -459,7 +473,7 @@ def test_a_wrong_code_is_stss_refusal_and_is_not_shown(
     wrong = str(987653 + 1)  # not in the source lines that a traceback shows
     session = assume(SerialNumber=MFA, mfa_token_provider=lambda: wrong)
 
-    with pytest.raises(rolecall.AccessDenied) as caught:
+    with pytest.raises(rolecall.MFARequired, match="wait for the next one") as caught:
         session.get_credentials().refresh()
 
     ears.hear(caught.value)
@@ -540,7 +554,9 @@ def test_an_expired_token_is_told_with_its_expiry(
     session = web(token.encode())
     fake_clock.tick(minutes=10)
 
-    with pytest.raises(rolecall.CredentialsExpired, match="expired at 2030-01-01T00:05:00") as caught:
+    with pytest.raises(
+        rolecall.CredentialsExpired, match="expired at 2030-01-01T00:05:00"
+    ) as caught:
         session.get_credentials().access_key  # noqa: B018
 
     ears.hear(caught.value)
@@ -638,28 +654,42 @@ def test_a_callable_that_answers_wrongly_keeps_what_is_good(
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("config", "message", "theirs"),
     [
-        ("", "'a' does not exist"),
-        ("[profile a]\nrole_arn = {HUB}\nsource_profile = b\n", "'b' does not exist"),
+        ("", "'a' does not exist", ProfileNotFound),
+        (
+            "[profile a]\nrole_arn = {HUB}\nsource_profile = b\n",
+            "'b' does not exist",
+            InvalidConfigError,
+        ),
         (
             "[profile a]\nrole_arn = {HUB}\nsource_profile = b\n"
             "[profile b]\nrole_arn = {HUB}\nsource_profile = a\n",
             "a -> b -> a",
+            InfiniteLoopConfigError,
         ),
         (
             "[profile a]\nrole_arn = {HUB}\nsource_profile = a\ncredential_source = Environment\n",
             "both source_profile and credential_source",
+            InvalidConfigError,
         ),
-        ("[profile a]\nrole_arn = {HUB}\ncredential_source = Ec2\n", "unknown credential_source"),
+        (
+            "[profile a]\nrole_arn = {HUB}\ncredential_source = Ec2\n",
+            "unknown credential_source",
+            InvalidConfigError,
+        ),
     ],
 )
-def test_a_profile_that_does_not_add_up_is_told(own_home: Path, config: str, message: str) -> None:
+def test_a_profile_that_does_not_add_up_is_told(
+    own_home: Path, config: str, message: str, theirs: type[Exception]
+) -> None:
     (own_home / ".aws").mkdir()
     (own_home / ".aws" / "config").write_text(config.replace("{HUB}", HUB))
 
-    with pytest.raises((rolecall.ConfigError, botocore.exceptions.BotoCoreError), match=message):
+    with pytest.raises(rolecall.ConfigError, match=message) as caught:
         rolecall.RoleChain(rolecall.Profile("a"), SPOKE).session()
+
+    assert isinstance(caught.value, theirs)
 
 
 def test_a_source_profile_without_credentials_is_no_machine_role(own_home: Path) -> None:
@@ -681,5 +711,13 @@ def test_documents_that_hold_json_are_read_by_json() -> None:
         return f"e30.{body}.fake"
 
     assert expiry_of_jwt(jwt({"exp": 0})) == datetime(1970, 1, 1, tzinfo=timezone.utc)
-    for nothing in ("", "a.b.c", "no dots", jwt([]), jwt({}), jwt({"exp": "x"}), jwt({"exp": 1e30})):
+    for nothing in (
+        "",
+        "a.b.c",
+        "no dots",
+        jwt([]),
+        jwt({}),
+        jwt({"exp": "x"}),
+        jwt({"exp": 1e30}),
+    ):
         assert expiry_of_jwt(nothing) is None

@@ -112,9 +112,7 @@ def test_inheritance_can_be_turned_off(parent: boto3.Session) -> None:
     assert child.region_name == "eu-west-1", "the region is linked all the same"
 
 
-def test_smart_defaults_still_come_through(
-    own_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_smart_defaults_still_come_through(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULTS_MODE", "standard")
     session = boto3.Session(
         aws_access_key_id="AKIAFAKE000000000001",

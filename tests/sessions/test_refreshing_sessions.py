@@ -20,7 +20,6 @@ from rolecall.refresh import Event
 from rolecall.testing import FakeClock, StrictCloud
 
 
-
 def test_one_sts_call_serves_150_calls_of_a_fifteen_minute_session(
     assume: Assume, cloud: StrictCloud, fake_clock: FakeClock
 ) -> None:
@@ -150,6 +149,53 @@ def test_fifty_threads_on_expired_credentials_share_one_refusal(
     assert cloud.calls("AssumeRole") == 2
     assert all(isinstance(error, ClientError) for error in errors)
     assert all(isinstance(error, rolecall.AccessDenied) for error in errors)
+
+
+@pytest.mark.parametrize("minutes", [-61, 61])
+def test_a_clock_that_is_an_hour_off_costs_neither_calls_nor_failures(
+    assume: Assume, cloud: StrictCloud, fake_clock: FakeClock, minutes: int
+) -> None:
+    """The life of a session is reckoned from AWS's own Date header."""
+    cloud.skew = timedelta(minutes=minutes)
+    session = assume(DurationSeconds=900)
+    s3 = session.client("s3")
+
+    for _ in range(2 * 60 * 2 + 1):
+        s3.list_buckets()
+        settle(session)
+        fake_clock.tick(seconds=30)
+
+    assert cloud.calls("AssumeRole") <= 1 + timedelta(hours=2) / timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("minutes", [-61, 61])
+def test_a_clock_that_is_set_costs_at_most_a_call(
+    assume: Assume, cloud: StrictCloud, fake_clock: FakeClock, minutes: int
+) -> None:
+    session = assume()
+    s3 = session.client("s3")
+    s3.list_buckets()
+
+    fake_clock.jump(minutes=minutes)
+    for _ in range(2 * 60):
+        s3.list_buckets()
+        settle(session)
+        fake_clock.tick(seconds=30)
+
+    assert cloud.calls("AssumeRole") <= 3
+
+
+def test_a_laptop_that_slept_goes_on_at_once(
+    assume: Assume, cloud: StrictCloud, fake_clock: FakeClock
+) -> None:
+    session = assume()
+    s3 = session.client("s3")
+    s3.list_buckets()
+
+    fake_clock.tick(hours=9)
+
+    s3.list_buckets()
+    assert cloud.calls("AssumeRole") == 2
 
 
 # ── hubs ─────────────────────────────────────────────────────────────────────────────────

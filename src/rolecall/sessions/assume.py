@@ -108,7 +108,8 @@ def assume_role(
     load_credentials(parent)
     if TokenCode is None and isinstance(additional_kwargs, Mapping):
         TokenCode = additional_kwargs.get("TokenCode")
-    policy = (refresh_policy or DEFAULT_POLICY).with_environ(os.environ)  # noqa: TID251 - border
+    environ = os.environ  # noqa: TID251 - border
+    policy = (refresh_policy or DEFAULT_POLICY).with_environ(environ)
     found: list[Problem] = []
     chain = None
     try:
@@ -127,7 +128,7 @@ def assume_role(
         )
         chain = chain_of(given) + role
         if validate:
-            found += _role_problems(chain, parent)
+            found += _role_problems(chain, parent, environ)
     except InvalidChain as error:
         found += error.problems
     if validate:
@@ -152,10 +153,10 @@ def assume_role(
     )
 
 
-def _role_problems(chain: RoleChain, parent: Session) -> list[Problem]:
+def _role_problems(chain: RoleChain, parent: Session, environ: Mapping[str, str]) -> list[Problem]:
     found = list(chain.problems())
     hop = len(chain.roles) - 1
-    if hop == 0 and is_role_session(parent):
+    if hop == 0 and is_role_session(parent, environ):
         chained = role_problems(chain.roles[0], hop, chained=True)
         found += [problem for problem in chained if problem not in found]
     return found

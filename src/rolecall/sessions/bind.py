@@ -23,7 +23,7 @@ from ..chain import (
     session_name,
 )
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import InvalidChain
+from ..errors import ConfigError, InvalidChain
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
 from ..sources.mfa import CodeSource, code_source
@@ -34,13 +34,15 @@ from ..sources.origin import (
     identity,
     load_credentials,
 )
-from ..sources.refusals import invalid
+from ..sources.refusals import invalid, misconfigured
 from ..sources.sts import AssumeRole
 from ..stores import cache_key
 from .boto import RoleSession, open_child
 from .origins import open_origin, open_session_token, stored_in_cache
 from .recipe import Recipe, Region
 from .upstream import botocore_session
+
+LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 
 _COMPONENT = "rolecall_shared"
 
@@ -84,9 +86,11 @@ def chain_of(session: Any) -> RoleChain:
     return RoleChain(Ambient() if named is None else Profile(named))
 
 
-def is_role_session(session: Session) -> bool:
+def is_role_session(session: Session, environ: Mapping[str, str]) -> bool:
     """Return whether *session* is of a role, so that assuming another one is role chaining."""
-    return getattr(load_credentials(session), "method", None) in SESSION_METHODS
+    method = getattr(load_credentials(session), "method", None)
+    # Lambda hands its role's session over in the environment.
+    return method in SESSION_METHODS or (method == "env" and bool(environ.get(LAMBDA)))
 
 
 def open_role(
@@ -170,14 +174,20 @@ def _partition(role: Role) -> str:
 def _mfa_session(given: Any, serial: str, duration: timedelta, recipe: Recipe) -> RoleSession:
     """Return *given*'s one session with MFA, from which any number of roles are assumed."""
     shared = _shared(botocore_session(given))
-    key = (serial, duration, _who(recipe.mfa_token_provider), id(recipe.clock))
+    # Any two callables count as one: it is one device, and a lambda is another at each call.
+    who = callable(recipe.mfa_token_provider) or _who(recipe.mfa_token_provider)
+    key = (serial, duration, who, id(recipe.clock))
     with shared.lock:
         found = shared.mfa_sessions.get(key)
-        if found is not None and (recipe.codes is None or not _wants_code(found, recipe)):
-            return found
-        made = open_session_token(given, duration, serial, replace(recipe, region_name=None), None)
-        shared.mfa_sessions[key] = made
-    return made
+    if found is not None and not _wants_code(found, recipe):
+        return found
+    # Made outside the lock, for it may look credentials up. Two threads at once make two; one
+    # of them is used, and a session that nobody uses asks for no code.
+    made = open_session_token(given, duration, serial, replace(recipe, region_name=None), None)
+    with shared.lock:
+        if shared.mfa_sessions.get(key) is found:
+            shared.mfa_sessions[key] = made
+        return shared.mfa_sessions[key]
 
 
 def _wants_code(session: RoleSession, recipe: Recipe) -> bool:
@@ -284,7 +294,10 @@ def open_start(
     if not isinstance(origin, Profile) or origin.own_keys:
         return open_origin(origin, recipe=recipe, environ=environ, variables=variables)
     config = Session(profile=origin.name).full_config
-    chain = RoleChain.from_profile(origin.name, environ=environ, config=config)
+    try:
+        chain = RoleChain.from_profile(origin.name, environ=environ, config=config)
+    except ConfigError as error:
+        raise misconfigured(error, missing=origin.name not in config["profiles"]) from None
     if chain.origin == origin and not chain.roles:
         return open_origin(origin, recipe=recipe, environ=environ, variables=variables)
     start = chain.origin

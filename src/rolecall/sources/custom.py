@@ -47,8 +47,8 @@ class CallableSource:
         self.name = name or _name_of(fetch)
         if is_async(fetch):
             raise TypeError(
-                f"{self.name} is a coroutine function: use rolecall.aio.refreshable_session, or "
-                "give a plain function"
+                f"{self.name} is a coroutine function, which nothing here awaits: give a plain "
+                "function"
             )
         self._fetch = fetch
         self._clock = clock
@@ -96,7 +96,7 @@ class CallableSource:
             raise self._error(
                 f"returned {_kind(answer)}: nothing awaits it here",
                 retryable=False,
-                hint="use rolecall.aio.refreshable_session",
+                hint="give a plain function that returns the credentials",
             )
         if answer is None:
             raise self._error("returned None", hint=HINT)

@@ -221,17 +221,15 @@ def fingerprint(session: Session) -> str | None:
 
     The account id where the key tells it, else a digest of a long-term key. None: not known.
     """
-    known = facts(session)
-    key = known.access_key
-    if not key:
-        credentials = load_credentials(session)
-        if getattr(credentials, "identity", None) is not None:
-            return None
-        try:
-            key = credentials.get_frozen_credentials().access_key
-        except Exception:  # whoever cannot fetch cannot be compared; the first use will say why
-            return None
-    account = account_of_key(key)
+    credentials = load_credentials(session)
+    if getattr(credentials, "identity", None) is not None:
+        return None  # a session of ours is known by its chain
+    try:
+        frozen = credentials.get_frozen_credentials()
+    except Exception:  # whoever cannot fetch cannot be compared; the first use will say why
+        return None
+    key = frozen.access_key
+    account = getattr(frozen, "account_id", None) or account_of_key(key)
     if account is not None:
         return f"account:{account}"
     return "key:" + hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -14,8 +14,11 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,
     HTTPClientError,
+    InfiniteLoopConfigError,
+    InvalidConfigError,
     NoCredentialsError,
     ParamValidationError,
+    ProfileNotFound,
 )
 from botocore.parsers import ResponseParserError
 
@@ -24,9 +27,20 @@ from ..errors import (
     CredentialsExpired,
     FetchError,
     InvalidChain,
+    Meaning,
+    MFARequired,
     RolecallError,
     Unreachable,
     meaning_of,
+)
+
+#: In STS's message, beside AccessDenied, when the MFA code was wrong, late or used before.
+INVALID_CODE = "invalid MFA one time pass code"
+WRONG_CODE = Meaning(
+    kind=MFARequired,
+    retryable=False,
+    hint="the code was wrong, too late (it lives 30 s) or used before (it works once): wait for "
+    "the next one",
 )
 
 _made: dict[tuple[type[RolecallError], type[Exception]], type[RolecallError]] = {}
@@ -114,6 +128,20 @@ def invalid(error: InvalidChain) -> RolecallError:
     )
 
 
+def misconfigured(error: ConfigError, *, missing: bool) -> RolecallError:
+    """Return *error* about a profile so that what botocore raises for it catches it, too.
+
+    Args:
+        missing: Whether the profile that was asked for is not there.
+    """
+    theirs: type[BotoCoreError] = InvalidConfigError
+    if missing:
+        theirs = ProfileNotFound
+    elif "path" in error.context:
+        theirs = InfiniteLoopConfigError
+    return alike(ConfigError, theirs, error.message, hint=error.hint, context=error.context)
+
+
 def alike(
     ours: type[RolecallError], theirs: type[Exception], message: str, **arguments: Any
 ) -> RolecallError:
@@ -168,6 +196,8 @@ def _refusal(error: ClientError, what: str, hint: str) -> RolecallError:
     status = metadata.get("HTTPStatusCode")
     code = detail.get("Code")
     meaning = meaning_of(code, status)
+    if INVALID_CODE in str(detail.get("Message")):
+        meaning = WRONG_CODE
     said = code or (f"HTTP {status}" if status else "no, without a reason")
     text = detail.get("Message")
     message = f"{what}: STS says {said}" + (f": {text}" if text else "")
