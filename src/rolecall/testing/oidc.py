@@ -200,8 +200,8 @@ def _encoded_number(number: int) -> str:
 
 def _require_libraries() -> None:
     try:
-        import cheroot.wsgi  # noqa: F401
-        import cryptography  # noqa: F401
+        import cheroot.wsgi  # noqa: F401 - is it installed?
+        import cryptography  # noqa: F401 - is it installed?
     except ImportError as error:
         raise ImportError(
             f"OidcIssuer needs cheroot and cryptography ({error}): "

@@ -298,9 +298,9 @@ def _base64url(data: bytes) -> str:
 
 def _require_extra() -> None:
     try:
-        import boto3  # noqa: F401
-        import cheroot.wsgi  # noqa: F401
-        import moto.server  # noqa: F401
+        import boto3  # noqa: F401 - is it installed?
+        import cheroot.wsgi  # noqa: F401 - is it installed?
+        import moto.server  # noqa: F401 - is it installed?
     except ImportError as error:
         raise ImportError(
             f"StrictCloud needs moto and cheroot ({error}): pip install 'rolecall[testing]'"
