@@ -7,8 +7,9 @@ Instants are float seconds here, because a signature reads two of them in its ho
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class Clock(Protocol):
@@ -27,7 +28,7 @@ class Clock(Protocol):
         ...
 
 
-def _boottime_reader() -> Any:
+def _boottime_reader() -> Callable[[], float]:
     # CLOCK_BOOTTIME counts suspended time (Linux). macOS counts it in CLOCK_MONOTONIC_RAW's
     # sibling mach_continuous_time, which Python does not offer; there the wall clock, which
     # is read beside this one, notices a suspend. Windows' monotonic counts it.
@@ -47,8 +48,8 @@ class SystemClock:
 
     __slots__ = ()
 
-    boottime = staticmethod(_boottime_reader())
-    time = staticmethod(time.time)
+    boottime: ClassVar[staticmethod[[], float]] = staticmethod(_boottime_reader())
+    time: ClassVar[staticmethod[[], float]] = staticmethod(time.time)
 
     def wait(self, future: Future[Any], timeout: float | None) -> bool:
         """Wait until *future* is done or *timeout* seconds have passed; True if it is done."""

@@ -48,7 +48,7 @@ class RolecallError(Exception):
         # Not super(): a class that is botocore's too has an initializer there with other arguments.
         Exception.__init__(self, message)
         self.message = message
-        self.hint = hint or self.default_hint
+        self.hint: str = hint or self.default_hint
         self.context: Mapping[str, Any] = MappingProxyType(dict(context or {}))
         if retryable is not None:
             self.retryable = retryable
@@ -101,7 +101,7 @@ class InvalidChain(RolecallError):
     """
 
     def __init__(self, problems: Iterable[Problem], **arguments: Any) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__(
             "Parameter validation failed:\n" + "\n".join(map(str, self.problems)), **arguments
         )

@@ -16,17 +16,25 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+
+from rolecall.clock import SYSTEM_CLOCK
 
 START_SECONDS = 60
 REGION = "default"
 FAKE_STS_KEY = "fakefakefakefake"  # 16 bytes, as the gateway wants
+
+#: botocore refuses a DurationSeconds below 900 before it is sent; the gateway does not.
+UNCHECKED = Config(parameter_validation=False)
 
 
 def free_port() -> int:
@@ -40,15 +48,20 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user of the gateway, with keys that never expire."""
+    """A user of the gateway, with keys that never expire.
+
+    Attributes:
+        account: The gateway's tenant. One of twelve digits gives ARNs just as AWS has them.
+    """
 
     name: str
+    account: str = ""
     access_key: str
     secret_key: str = field(repr=False)
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:iam:::user/{self.name}"
+        return f"arn:aws:iam::{self.account}:user/{self.name}"
 
 
 class Ceph:
@@ -75,51 +88,73 @@ class Ceph:
         assert done.returncode == 0, f"{program} {arguments[:2]}: {done.stderr[-2000:]}"
         return done.stdout
 
-    def user(self, name: str, *, caps: str = "") -> User:
+    def user(self, name: str, *, account: str = "", caps: str = "") -> User:
         """Make a user; *caps* such as ``roles=*`` lets it administer."""
         user = User(
             name=name,
+            account=account,
             access_key=f"AKIAFAKE{name.upper():0<12.12}",
             secret_key=f"fake-secret-of-{name}",
         )
         keys = [f"--access-key={user.access_key}", f"--secret-key={user.secret_key}"]
-        rights = [f"--caps={caps}"] if caps else []
+        rest = [f"--caps={caps}"] if caps else []
+        if account:
+            rest.append(f"--tenant={account}")
         self.run(
             "radosgw-admin", "user", "create", f"--uid={name}", f"--display-name={name}",
-            *keys, *rights,
+            *keys, *rest,
         )  # fmt: skip
         return user
 
     def session(self, user: User) -> boto3.Session:
-        """Return a plain boto3 session of *user*."""
-        return boto3.Session(
-            aws_access_key_id=user.access_key,
-            aws_secret_access_key=user.secret_key,
-            region_name=REGION,
-        )
+        """Return a plain boto3 session of *user* in which every service is this cluster."""
+        return self.session_of(user.access_key, user.secret_key, None)
+
+    def session_of(self, access_key: str, secret_key: str, token: str | None) -> boto3.Session:
+        """Return a plain boto3 session with the keys given; every service is this cluster."""
+        core = botocore.session.Session()
+        core.set_config_variable("config_file", str(self.folder / "aws-config"))
+        core.set_config_variable("profile", "default")
+        return boto3.Session(access_key, secret_key, token, botocore_session=core)
 
     def client(self, session: boto3.Session, service: str) -> Any:
-        """Return a client that talks to this cluster and sends what it is given, unchecked."""
-        # botocore refuses a DurationSeconds below 900 before it is sent; the gateway does not.
-        unchecked = Config(parameter_validation=False, retries={"max_attempts": 1})
-        return session.client(service, endpoint_url=self.url, config=unchecked)
+        """Return a client that sends what it is given, unchecked, and sends it once."""
+        once = UNCHECKED.merge(Config(retries={"total_max_attempts": 1}))
+        return session.client(service, config=once)
 
-    def role(self, admin: User, name: str, *, trusts: str, policy: dict[str, Any]) -> str:
-        """Make a role that *trusts* one ARN and may do what *policy* says; return its ARN."""
+    def let_expire(self, expiration: datetime) -> None:
+        """Return when *expiration* is past by the machine's clock.
+
+        The one place where real time has to pass: the gateway has no other clock.
+        """
+        left = expiration.timestamp() - SYSTEM_CLOCK.time()
+        assert left < 60, f"a session of seconds was wanted: {left:.0f} s left"
+        never: Future[None] = Future()
+        SYSTEM_CLOCK.wait(never, left + 0.2)
+
+    def role(
+        self, admin: User, name: str, *, trusts: str, policy: dict[str, Any], **arguments: Any
+    ) -> str:
+        """Make a role that *trusts* one ARN and may do what *policy* says; return its ARN.
+
+        It is of *admin*'s account; *arguments* go to IAM CreateRole.
+        """
         iam = self.client(self.session(admin), "iam")
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"AWS": [trusts]},
-                    "Action": ["sts:AssumeRole"],
-                }
-            ],
-        }
-        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=compact(trust))
+        trust = compact(trust_of(trusts))
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, **arguments)
         iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=compact(policy))
         return str(made["Role"]["Arn"])
+
+    def trust(self, admin: User, name: str, *, trusts: str) -> None:
+        """Let the role trust another ARN instead."""
+        iam = self.client(self.session(admin), "iam")
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=compact(trust_of(trusts)))
+
+    def delete_role(self, admin: User, name: str) -> None:
+        """Delete a role that `role` made."""
+        iam = self.client(self.session(admin), "iam")
+        iam.delete_role_policy(RoleName=name, PolicyName="all")
+        iam.delete_role(RoleName=name)
 
     def start(self) -> None:
         port, monitor = free_port(), 0
@@ -130,6 +165,9 @@ class Ceph:
             (self.folder / name).mkdir(parents=True)
         cluster = str(uuid.uuid4())
         (self.folder / "ceph.conf").write_text(configuration(self.folder, cluster, port, monitor))
+        (self.folder / "aws-config").write_text(
+            f"[default]\nregion = {REGION}\nendpoint_url = {self.url}\n"
+        )
         keys = self.folder / "keyring"
         everything = ["--cap", "mon", "allow *", "--cap", "osd", "allow *"]
         tool("ceph-authtool", "--create-keyring", str(keys), "--gen-key", "-n", "mon.",
@@ -181,6 +219,16 @@ class Ceph:
 def compact(policy: dict[str, Any]) -> str:
     """Return JSON without spaces: the gateway takes no other."""
     return json.dumps(policy, separators=(",", ":"))
+
+
+def trust_of(arn: str) -> dict[str, Any]:
+    """Return the trust policy of a role that lets *arn* assume it."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": [arn]}, "Action": ["sts:AssumeRole"]}
+        ],
+    }
 
 
 def tool(*command: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -17,21 +17,19 @@ ALL_OF_S3 = {
 A_LIFE_SECONDS = 2
 
 
-def assumed(ceph: Ceph, user: User, arn: str, **arguments: Any) -> boto3.Session:
+def assumed(
+    ceph: Ceph, user: User, arn: str, **arguments: Any
+) -> tuple[boto3.Session, datetime]:
     sts = ceph.client(ceph.session(user), "sts")
     keys = sts.assume_role(RoleArn=arn, RoleSessionName="rig", **arguments)["Credentials"]
-    return boto3.Session(
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-        region_name="default",
-    )
+    session = ceph.session_of(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    return session, keys["Expiration"]
 
 
 def test_a_role_lets_in_whom_it_trusts(ceph: Ceph, admin: User, caller: User) -> None:
     arn = ceph.role(admin, "Trusting", trusts=caller.arn, policy=ALL_OF_S3)
 
-    session = assumed(ceph, caller, arn)
+    session, _ = assumed(ceph, caller, arn)
 
     ceph.client(session, "s3").list_buckets()
 
@@ -47,11 +45,11 @@ def test_a_role_keeps_out_whom_it_does_not_trust(ceph: Ceph, admin: User, caller
 
 def test_credentials_end_after_their_two_seconds(ceph: Ceph, admin: User, caller: User) -> None:
     arn = ceph.role(admin, "Fleeting", trusts=caller.arn, policy=ALL_OF_S3)
-    session = assumed(ceph, caller, arn, DurationSeconds=A_LIFE_SECONDS)
+    session, expiration = assumed(ceph, caller, arn, DurationSeconds=A_LIFE_SECONDS)
     s3 = ceph.client(session, "s3")
     s3.list_buckets()
 
-    threading.Event().wait(A_LIFE_SECONDS + 1.5)  # a real life has to pass: that is the test
+    ceph.let_expire(expiration)
 
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.list_buckets()

@@ -291,6 +291,20 @@ def test_credentials_without_an_expiry_stay_fresh_for_ever() -> None:
     assert rules.phase(state.held, after(1e9)) is Phase.FRESH
 
 
+def test_a_success_ends_the_outage_and_its_growing_pauses() -> None:
+    state = held_for(43_200)
+    for number in range(5):
+        state = rules.failed(state, Down("down"), after(40_000 + number), POLICY, 0.5)
+    answer = credentials(86_400, access_key="ASIAFAKE000000000002")
+
+    state = rules.landed(state, answer, SENT, after(40_010), POLICY, 0.5)
+
+    assert state.failure is None
+    again = rules.failed(state, Down("down"), after(40_011), POLICY, 0.5).failure
+    assert again is not None
+    assert again.count == 1
+
+
 def test_a_rejected_key_is_expired_at_once() -> None:
     state = rules.invalidated(held_for(3600), "ASIAFAKE000000000001", after(10), POLICY)
 

@@ -23,7 +23,7 @@ from .decide import Do, Flying, Instant, Phase, State
 from .events import Event, EventKind, Listener
 from .policy import DEFAULT_POLICY, RefreshPolicy
 
-log = logging.getLogger("rolecall")
+log: logging.Logger = logging.getLogger("rolecall")
 log.addHandler(logging.NullHandler())
 
 #: A source that hangs costs a thread each time it is asked anew: not without end.
@@ -39,7 +39,7 @@ class Flight:
     __slots__ = ("as_seen", "future")
 
     def __init__(self, as_seen: Flying) -> None:
-        self.as_seen = as_seen
+        self.as_seen: Flying = as_seen
         self.future: Future[BaseException | None] = Future()
 
 
@@ -64,7 +64,7 @@ class Refresher:
     ) -> None:
         self.source = source
         self.policy = policy
-        self.name = name or repr(source)
+        self.name: str = name or repr(source)
         self.clock = clock
         self._boottime = clock.boottime
         self._time = clock.time

@@ -51,7 +51,7 @@ class _Shared:
     """What sessions that start from one session have in common. Lives as its component."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # guards them all
+        self.lock: threading.Lock = threading.Lock()  # guards them all
         self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
         self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
         self.codes: WeakValueDictionary[Any, CodeSource] = WeakValueDictionary()

@@ -15,7 +15,7 @@ from botocore.session import Session
 from ..refresh import Refresher
 from ..refresh.decide import read
 
-log = logging.getLogger("rolecall")
+log: logging.Logger = logging.getLogger("rolecall")
 
 #: What services answer to an expired key: S3 and STS, the JSON services, S3 for a broken token.
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken"})

@@ -44,7 +44,7 @@ class CallableSource:
             raise TypeError(
                 f"fetch must be a callable that returns credentials, got {_kind(fetch)}"
             )
-        self.name = name or _name_of(fetch)
+        self.name: str = name or _name_of(fetch)
         if is_async(fetch):
             raise TypeError(
                 f"{self.name} is a coroutine function, which nothing here awaits: give a plain "

@@ -19,7 +19,7 @@ from ..credentials import NO_TIME, Credentials
 from ..errors import FetchError, RolecallError, Unreachable
 from .refusals import translate
 
-log = logging.getLogger("rolecall")
+log: logging.Logger = logging.getLogger("rolecall")
 
 #: Where AWS's Date header and the local clock agree this well, the local clock is believed: the
 #: header has whole seconds only, and it is as old as the network is slow.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-log = logging.getLogger("rolecall")
+log: logging.Logger = logging.getLogger("rolecall")
 
 
 class Complaints:

@@ -56,8 +56,8 @@ class FileStore:
         self._given = None if path is None else os.fspath(path)
         if self._given == "":
             raise ValueError("path must name a directory, got an empty string")
-        self.path = caches / "rolecall" if path is None else _expanded(path, environ)
-        self.locks = runtime / "rolecall" if runtime else caches / "rolecall" / "locks"
+        self.path: Path = caches / "rolecall" if path is None else _expanded(path, environ)
+        self.locks: Path = runtime / "rolecall" if runtime else caches / "rolecall" / "locks"
         self._complaints = Complaints()
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ class JSONFileCache:
         self, dir_path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
     ) -> None:
         #: The same directory as a `Store`.
-        self.store = FileStore(os.fspath(dir_path), environ=environ)
+        self.store: FileStore = FileStore(os.fspath(dir_path), environ=environ)
 
     def __repr__(self) -> str:
         return f"JSONFileCache({str(self.store.path)!r})"

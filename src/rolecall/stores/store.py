@@ -103,9 +103,9 @@ class Stored:
         fresh_for: timedelta = FRESH_FOR,
         lock_timeout: timedelta = LOCK_TIMEOUT,
     ) -> None:
-        self.source = source
-        self.store = as_store(store)
-        self.key = key
+        self.source: Source = source
+        self.store: Store = as_store(store)
+        self.key: str = key
         self._clock = clock
         self._fresh_for = fresh_for
         self._lock_timeout = lock_timeout

@@ -59,7 +59,7 @@ class WatchedStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.get, self.put, self.delete = store.get, store.put, store.delete
-        self.comes_to_lock = Gate()
+        self.comes_to_lock: Gate = Gate()
         self.comes_to_lock.open()
 
     def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool]:

@@ -44,11 +44,12 @@ class Worker:
     def __init__(self, name: str, service: str, elapsed: Callable[[], float]) -> None:
         self.name = name
         self.service = service
-        self.calls = self.errors = 0
+        self.calls: int = 0
+        self.errors: int = 0
         self.renewed_at: list[float] = []
-        self.last_call = 0.0
+        self.last_call: float = 0.0
         self.died_at: float | None = None
-        self.reason = ""
+        self.reason: str = ""
         self._elapsed = elapsed
         self.call: Callable[[], object] = lambda: None
         self.left: Callable[[], float] = lambda: 0.0

@@ -30,7 +30,7 @@ class FakeSource:
     def __init__(self, clock: Clock, lifetime: timedelta = timedelta(hours=1)) -> None:
         self.clock = clock
         self.lifetime = lifetime
-        self.calls = 0
+        self.calls: int = 0
         self.error: BaseException | None = None
         self.answer: Credentials | None = None
         self.before: Callable[[], object] | None = None

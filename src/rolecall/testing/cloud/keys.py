@@ -30,7 +30,7 @@ class AwsClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._start = clock.time() - clock.boottime()
-        self.skew = timedelta(0)
+        self.skew: timedelta = timedelta(0)
 
     def elapsed(self) -> float:
         """Return seconds since the epoch but for the skew; what lives end by."""

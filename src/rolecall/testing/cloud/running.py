@@ -38,11 +38,11 @@ class Running:
 
         self.backend: Backend = Backend()
         try:
-            self.clock = AwsClock(clock)
-            self.keys = Keys(self.clock, self.backend.long_term_key)
-            self.trusts = Trusts()
-            self.faults = Faults(clock)
-            self.front = Front(
+            self.clock: AwsClock = AwsClock(clock)
+            self.keys: Keys = Keys(self.clock, self.backend.long_term_key)
+            self.trusts: Trusts = Trusts()
+            self.faults: Faults = Faults(clock)
+            self.front: Front = Front(
                 backend=self.backend,
                 keys=self.keys,
                 sts=Sts(

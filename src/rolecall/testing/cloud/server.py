@@ -13,7 +13,7 @@ from cheroot import wsgi
 
 from .request import HEADERS_KEY
 
-logger = logging.getLogger("rolecall.testing")
+logger: logging.Logger = logging.getLogger("rolecall.testing")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -132,7 +132,7 @@ class LoopbackServer:
             target=_run, args=(server, ready), name="rolecall loopback server", daemon=True
         )
         loop.start()
-        self.port = ready.result(_STOP_SECONDS)
+        self.port: int = ready.result(_STOP_SECONDS)
         self._server, self._loop = server, loop
 
 
