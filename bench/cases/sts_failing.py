@@ -61,6 +61,8 @@ def measure(library: str, ask: Ask, *, calls: int) -> dict[str, Value]:
     made = ask("sts")
     leap(46 * 60)
     advisory = [_timed(s3) for _ in range(calls)]
+    if not all(worked for _, worked in advisory):
+        raise RuntimeError("an API call failed with 14 min left")
     leap(5 * 60)
     mandatory = [_timed(s3) for _ in range(calls)]
     added = [took - before for took, _ in advisory]
@@ -68,7 +70,7 @@ def measure(library: str, ask: Ask, *, calls: int) -> dict[str, Value]:
         "before": before * 1e3,
         "added": max(0.0, median(added)),
         "slowed": sum(one >= 1 for one in added),
-        "failed": sum(not worked for _, worked in [*advisory, *mandatory]),
+        "failed": sum(not worked for _, worked in mandatory),
         "attempts": ask("sts") - made,
     }
 

@@ -33,13 +33,19 @@ START_SECONDS = 60
 REGION = "default"
 FAKE_STS_KEY = "fakefakefakefake"  # 16 bytes, as the gateway wants
 
+#: Tenants of the gateway; twelve digits, so that ARNs are just as AWS has them.
+ACCOUNT, OTHER_ACCOUNT = "111111111111", "222222222222"
+#: What alice of `ACCOUNT` owns.
+BUCKET, KEY, BODY = "fake-bucket", "fake-object", b"hello"
+
 #: botocore refuses a DurationSeconds below 900 before it is sent; the gateway does not.
 UNCHECKED = Config(parameter_validation=False)
 
 
 def free_port() -> int:
     """Return a free port below the ephemeral ones, which outgoing connections take."""
-    for port in range(20000 + os.getpid() % 5000, 32000):
+    # Suites that run side by side start looking in different places.
+    for port in range(20000 + os.getpid() * 16 % 11000, 32000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -75,6 +81,8 @@ class Ceph:
         self.folder = folder
         self.url = ""
         self._processes: list[subprocess.Popen[bytes]] = []
+        # Shared: each session would else read botocore's data anew, which takes longer than a test.
+        self._loader = botocore.session.Session().get_component("data_loader")
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of Ceph's programs on this cluster and return what it prints."""
@@ -115,6 +123,7 @@ class Ceph:
         core = botocore.session.Session()
         core.set_config_variable("config_file", str(self.folder / "aws-config"))
         core.set_config_variable("profile", "default")
+        core.register_component("data_loader", self._loader)
         return boto3.Session(access_key, secret_key, token, botocore_session=core)
 
     def client(self, session: boto3.Session, service: str) -> Any:

@@ -17,9 +17,7 @@ ALL_OF_S3 = {
 A_LIFE_SECONDS = 2
 
 
-def assumed(
-    ceph: Ceph, user: User, arn: str, **arguments: Any
-) -> tuple[boto3.Session, datetime]:
+def assumed(ceph: Ceph, user: User, arn: str, **arguments: Any) -> tuple[boto3.Session, datetime]:
     sts = ceph.client(ceph.session(user), "sts")
     keys = sts.assume_role(RoleArn=arn, RoleSessionName="rig", **arguments)["Credentials"]
     session = ceph.session_of(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])

@@ -349,6 +349,57 @@ def test_a_late_answer_that_is_fresher_is_used(
     assert refresher.get().access_key == "ASIAFAKE000000000002"
 
 
+def test_a_late_failure_says_nothing_of_the_fetch_that_replaced_it(
+    make: Make, clock: FakeClock, source: FakeSource
+) -> None:
+    refresher = make()
+    refresher.get()
+    clock.tick(STALE)
+    gate = Gate()
+
+    def fail_late() -> None:
+        gate.pass_through()
+        raise AccessDenied("far too late")
+
+    source.before = fail_late
+    refresher.get()
+    gate.wait_for_arrival()
+    lost = refresher._flight
+    clock.jump(seconds=61)
+    source.before = second = Gate()
+    refresher.get()
+    second.wait_for_arrival()
+    newer = refresher._flight
+    gate.open()
+    assert lost is not None
+    lost.future.result(timeout=20)
+
+    assert refresher._flight is newer
+    assert refresher.state.failure is None
+    second.open()
+    assert newer is not None
+    newer.future.result(timeout=20)
+
+
+def test_refresh_joins_the_fetch_that_is_in_the_air(
+    make: Make, clock: FakeClock, source: FakeSource
+) -> None:
+    refresher = make()
+    refresher.get()
+    clock.tick(STALE)
+    source.before = gate = Gate()
+    refresher.get()
+    gate.wait_for_arrival()
+
+    with ThreadPoolExecutor(1) as pool:
+        forced = pool.submit(refresher.refresh)
+        clock.wait_for_waiters()
+        gate.open()
+
+        assert forced.result(timeout=20).access_key == "ASIAFAKE000000000002"
+    assert source.calls == 2
+
+
 def test_a_source_that_hangs_for_ever_costs_a_handful_of_threads(
     make: Make, clock: FakeClock, source: FakeSource
 ) -> None:

@@ -156,13 +156,13 @@ def test_source_credentials_that_expired_are_named_with_when_and_what_to_do(
 def test_source_credentials_that_run_out_are_warned_about_once(
     dying: Callable[..., boto3.Session], assume: Assume, fake_clock: FakeClock
 ) -> None:
-    parent = dying(timedelta(minutes=50))
+    parent = dying(timedelta(minutes=70))
     session = assume(session=parent, DurationSeconds=900, sts_client_kwargs=QUICK)
     credentials = session.get_credentials()
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for _ in range(48):
+        for _ in range(68):  # two of its refreshes fall into the last quarter of an hour
             credentials.get_frozen_credentials()
             settle(session)
             fake_clock.tick(minutes=1)

@@ -240,5 +240,11 @@ def test_a_session_without_any_region_is_made_all_the_same(own_home: Path) -> No
     assert rolecall.assume_role(session, HUB).region_name is None
 
 
-def test_a_bearer_token_of_the_parent_is_not_the_childs(parent: boto3.Session) -> None:
-    assert rolecall.assume_role(parent, HUB)._session.get_auth_token() is None
+def test_a_bearer_token_does_not_replace_the_role(
+    parent: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "fake-token")
+    child = rolecall.assume_role(parent, HUB)._session
+
+    assert child.get_auth_token() is None
+    assert child.get_component("token_provider").load_token(signing_name="bedrock") is None

@@ -25,7 +25,7 @@ SERVICES = [
     ("dynamodb", "list_tables", "ExpiredTokenException", 400),
     ("sqs", "list_queues", "ExpiredTokenException", 400),
     ("lambda", "list_functions", "ExpiredTokenException", 403),
-    ("cloudwatch", "list_metrics", "ExpiredTokenException", 400),
+    ("logs", "describe_log_groups", "ExpiredTokenException", 400),
 ]
 
 

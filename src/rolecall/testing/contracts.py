@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials, Source
@@ -53,12 +53,26 @@ def credentials(number: int = 1, **changes: Any) -> Credentials:
     return replace(made, **changes)
 
 
+class _Get(Protocol):
+    def __call__(self, key: str) -> Credentials | None: ...
+
+
+class _Put(Protocol):
+    def __call__(self, key: str, credentials: Credentials) -> None: ...
+
+
+class _Delete(Protocol):
+    def __call__(self, key: str) -> None: ...
+
+
 class WatchedStore:
     """A `Store` like another one, with a gate that shows who comes to its lock."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.get, self.put, self.delete = store.get, store.put, store.delete
+        self.get: _Get = store.get
+        self.put: _Put = store.put
+        self.delete: _Delete = store.delete
         self.comes_to_lock: Gate = Gate()
         self.comes_to_lock.open()
 

@@ -73,7 +73,7 @@ class LoopbackServer:
         self._server: _Server | None = None
         self._loop: threading.Thread | None = None
         self._place: socket.socket | None = None
-        self.port = 0
+        self.port: int = 0
 
     @property
     def url(self) -> str:
@@ -132,7 +132,7 @@ class LoopbackServer:
             target=_run, args=(server, ready), name="rolecall loopback server", daemon=True
         )
         loop.start()
-        self.port: int = ready.result(_STOP_SECONDS)
+        self.port = ready.result(_STOP_SECONDS)
         self._server, self._loop = server, loop
 
 
