@@ -342,13 +342,14 @@ def test_a_client_with_keys_of_its_own_is_left_alone(
 
 
 class OneWay(BytesIO):
-    """A body that can be read once, and says otherwise of nothing."""
+    """A body that rewinds until it is on its way, as for its hash, and not after."""
 
-    def seek(self, *_: object) -> int:
-        raise OSError("this stream does not rewind")
+    sent = False
 
-    def seekable(self) -> bool:
-        return False
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if self.sent:
+            raise OSError("this stream does not rewind")
+        return super().seek(offset, whence)
 
 
 def test_a_body_that_cannot_be_rewound_gives_the_services_own_error(
@@ -364,8 +365,12 @@ def test_a_body_that_cannot_be_rewound_gives_the_services_own_error(
     s3.create_bucket(Bucket="bucket")
     cloud.revoke(session.get_credentials().access_key)
 
+    body = OneWay(b"once")
+    s3.meta.events.register("before-send.s3", lambda **_: setattr(body, "sent", True))
+
     with pytest.raises(ClientError, match="ExpiredToken"):
-        s3.put_object(Bucket="bucket", Key="key", Body=OneWay(b"once"), ContentLength=4)
+        s3.put_object(Bucket="bucket", Key="key", Body=body)
+    assert cloud.calls("PutObject") == 1
 
 
 def test_a_body_that_rewinds_is_sent_again_whole(assume: Assume, cloud: StrictCloud) -> None:

@@ -288,7 +288,7 @@ def test_a_coroutine_function_is_refused_at_once(fetch: Callable[[], object]) ->
 def test_a_returned_coroutine_is_refused_and_closed() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(FetchError, match=r"returned coroutine.*give a plain function") as caught:
+        with pytest.raises(FetchError, match=r"returned coroutine.*plain function") as caught:
             CallableSource(lambda: fetch_later(), name="fetch").get()
         assert caught.value.retryable is False
         del caught
