@@ -237,6 +237,9 @@ STS_CODES: Mapping[str, Meaning] = MappingProxyType(
         ),
         "IDPRejectedClaim": _never("the identity provider rejected the token, or it was revoked"),
         "IDPCommunicationError": _LATER,
+        # Other servers' words. [Ceph RGW]
+        "InvalidArgument": _never("STS finds an argument invalid"),
+        "MethodNotAllowed": _never("this server does not have the operation"),
         "InternalFailure": _LATER,
         "InternalError": _LATER,
         "ServiceUnavailable": _LATER,

@@ -218,7 +218,7 @@ def test_whoever_reads_the_error_element_finds_one_though_the_gateway_sends_none
     with pytest.raises(ClientError) as caught:
         read(rolecall.assume_role(ceph.session(mallory), arn))
 
-    assert isinstance(caught.value.response["Error"]["Code"], str)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
@@ -324,8 +324,8 @@ def test_more_than_the_role_allows_is_refused_with_the_role_named(
         read(rolecall.assume_role(ceph.session(alice), arn, DurationSeconds=3601))
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}" in str(caught.value)
-    assert caught.value.context["status"] == 400
+    assert f"hop 0: {arn}: STS says InvalidArgument" in str(caught.value)
+    assert not caught.value.retryable
 
 
 def test_a_session_policy_takes_rights_away(ceph: Ceph, alice: User, role: RoleMaker) -> None:
@@ -367,8 +367,8 @@ def test_a_policy_that_the_gateway_cannot_read_is_a_clear_error(
         read(rolecall.assume_role(ceph.session(alice), arn, Policy=blank))
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}" in str(caught.value)
-    assert caught.value.context["status"] == 400
+    assert f"hop 0: {arn}: STS says MalformedPolicyDocument" in str(caught.value)
+    assert not caught.value.retryable
 
 
 # ── a role that is deleted ───────────────────────────────────────────────────────────────────
@@ -463,13 +463,16 @@ def test_a_role_without_an_account_is_refused_unless_validation_is_off(
     assert session.get_credentials().account_id is None
 
 
-def test_whoami_on_a_server_that_cannot_say_is_refused_with_its_status(
+def test_whoami_on_a_server_that_cannot_say_is_a_clear_error(
     ceph: Ceph, alice: User, role: RoleMaker
 ) -> None:
     session = rolecall.assume_role(ceph.session(alice), role("Nameless"))
 
-    with pytest.raises(ClientError, match="GetCallerIdentity") as caught:
+    with pytest.raises(rolecall.FetchError, match="GetCallerIdentity: STS says M") as caught:
         session.get_credentials().whoami()
 
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 405
+    assert isinstance(caught.value, ClientError)
+    assert caught.value.context["code"] == "MethodNotAllowed"
+    assert caught.value.hint == "this server does not have the operation"
+    assert not caught.value.retryable
     assert read(session) == BODY

@@ -320,6 +320,16 @@ FAULTS: dict[str, tuple[Callable[[StrictCloud], Any], type[Exception], type[Exce
         rolecall.AccessDenied,
         ClientError,
     ),
+    "answers a bare error": (  # as Ceph RGW does: botocore then finds no Error element
+        lambda cloud: cloud.fail(
+            "AssumeRole",
+            body="<Error><Code>MalformedPolicyDocument</Code><Message></Message></Error>",
+            content_type="application/xml",
+            status=400,
+        ),
+        rolecall.FetchError,
+        ClientError,
+    ),
     "resets": (
         lambda cloud: cloud.reset_connections("AssumeRole"),
         rolecall.Unreachable,

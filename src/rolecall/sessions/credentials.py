@@ -8,11 +8,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import ClientError
 
 from ..credentials import Credentials
 from ..errors import ConfigError, FetchError
 from ..refresh import Phase, Refresher
 from ..refresh.decide import read
+from ..sources.refusals import translate
 
 _TAKES_ACCOUNT_ID = "account_id" in ReadOnlyCredentials._fields
 
@@ -224,9 +226,12 @@ class RefreshingCredentials(RefreshableCredentials):
         """Ask STS who these credentials are (GetCallerIdentity, which needs no permission).
 
         Raises:
-            FetchError: no credentials can be had; botocore's ClientError if STS refuses.
+            FetchError: no credentials can be had, or STS refuses; also botocore's ClientError then.
         """
-        answer = self._client().get_caller_identity()
+        try:
+            answer = self._client().get_caller_identity()
+        except ClientError as error:
+            raise translate(error, f"{self._refresher.name}: GetCallerIdentity") from error
         missing = [name for name in ("Account", "Arn", "UserId") if not answer.get(name)]
         if missing:
             raise FetchError(f"{self._refresher.name}: STS answered without {', '.join(missing)}")

@@ -188,10 +188,20 @@ def translate(error: Exception, what: str, *, hint: str = "") -> RolecallError:
     return FetchError(f"{what}: {name}: {error}", hint=hint)
 
 
+def refusal_in(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the Code and Message of an error *response*, as far as it has them.
+
+    Ceph RGW and SeaweedFS answer S3's bare ``<Error>`` where AWS wraps it, and botocore then puts
+    its parts beside ``ResponseMetadata``.
+    """
+    return response.get("Error") or {
+        name: response[name] for name in ("Code", "Message") if isinstance(response.get(name), str)
+    }
+
+
 def _refusal(error: ClientError, what: str, hint: str) -> RolecallError:
     response: Mapping[str, Any] = error.response or {}
-    # Some servers (Ceph RGW among them) answer errors without an Error element.
-    detail = response.get("Error") or {}
+    detail = refusal_in(response)
     metadata = response.get("ResponseMetadata") or {}
     status = metadata.get("HTTPStatusCode")
     code = detail.get("Code")
@@ -202,7 +212,7 @@ def _refusal(error: ClientError, what: str, hint: str) -> RolecallError:
     text = detail.get("Message")
     message = f"{what}: STS says {said}" + (f": {text}" if text else "")
     safe = dict(response)
-    safe.setdefault("Error", {"Code": code or "Unknown", "Message": text or ""})
+    safe["Error"] = response.get("Error") or {"Code": code or "Unknown", "Message": text or ""}
     return _again(
         meaning.kind,
         ClientError,

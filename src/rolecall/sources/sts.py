@@ -17,7 +17,7 @@ from ..chain import Role, RoleArn
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import NO_TIME, Credentials
 from ..errors import FetchError, RolecallError, Unreachable
-from .refusals import translate
+from .refusals import refusal_in, translate
 
 log: logging.Logger = logging.getLogger("rolecall")
 
@@ -295,7 +295,7 @@ def _account_in(arn: str) -> str | None:
 def code_of(error: Exception) -> str | None:
     """Return the STS error code in *error*; None: it has none."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
-    return (response.get("Error") or {}).get("Code")
+    return refusal_in(response).get("Code")
 
 
 def date_of(answer: Mapping[str, Any]) -> datetime | None:
