@@ -25,6 +25,8 @@ class Credentials:
         clock_offset: AWS's clock minus the local one, measured when they were issued;
             zero where both agree within two seconds. It lets a machine whose clock is an
             hour off refresh at the right moment.
+        issued_at: Aware UTC instant at which they were issued, by AWS's clock; with `expires_at`
+            it tells a process that finds them in a store how old they are. None: not known.
     """
 
     access_key: str
@@ -33,6 +35,7 @@ class Credentials:
     expires_at: datetime | None = None
     account_id: str | None = None
     clock_offset: timedelta = NO_TIME
+    issued_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if not self.access_key or not self.secret_key:

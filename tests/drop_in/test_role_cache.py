@@ -100,11 +100,24 @@ def test_a_name_that_is_generated_does_not_keep_sessions_apart(
     strict_cloud: StrictCloud, parent: boto3.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache: dict[str, Any] = {}
-    for name in ("first", "second"):
-        monkeypatch.setenv("AWS_ROLE_SESSION_NAME", name)
+    for task in ("0123", "4567"):
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", f"http://169.254.170.2/v4/{task}")
         fetch(rolecall.assume_role(parent, READER, cache=cache))
 
     assert strict_cloud.calls("AssumeRole") == 1
+
+
+def test_a_name_that_the_environment_chose_keeps_sessions_apart(
+    strict_cloud: StrictCloud, parent: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or bob's calls would stand under alice's name in the audit trail."""
+    cache: dict[str, Any] = {}
+    for name in ("alice", "bob"):
+        monkeypatch.setenv("AWS_ROLE_SESSION_NAME", name)
+        session = rolecall.assume_role(parent, READER, cache=cache)
+
+        assert arn_of(session).endswith(f"/{name}")
+    assert strict_cloud.calls("AssumeRole") == 2
 
 
 def test_there_is_one_file_for_each_role(parent: boto3.Session, tmp_path: Path) -> None:
@@ -225,9 +238,10 @@ def test_another_partition_is_another_entry(
     strict_cloud: StrictCloud, parent: boto3.Session
 ) -> None:
     cache: dict[str, Any] = {}
-    for partition in ("aws", "aws-cn"):
+    for partition, region in (("aws", "us-east-1"), ("aws-cn", "cn-north-1")):
         arn = f"arn:{partition}:iam::210987654321:role/Reader"
-        fetch(rolecall.assume_role(parent, arn, cache=cache))
+        sts = {"region_name": region}
+        fetch(rolecall.assume_role(parent, arn, cache=cache, sts_client_kwargs=sts))
 
     assert (strict_cloud.calls("AssumeRole"), len(cache)) == (2, 2)
 

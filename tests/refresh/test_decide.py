@@ -180,7 +180,7 @@ def test_no_fetch_is_started_while_fresh(moment: Moment) -> None:
 @given(moments())
 def test_no_fetch_is_started_in_a_pause(moment: Moment) -> None:
     failure = moment.state.failure
-    assume(failure is not None and moment.now.boot < failure.until)
+    assume(failure is not None and failure.pauses(moment.now))
 
     assert not moment.decision.start
 
@@ -368,6 +368,23 @@ def test_an_identity_never_changes_under_a_session() -> None:
         rules.landed(state, answer, SENT, after(1), POLICY, 0.5)
 
     assert not caught.value.retryable
+
+
+def test_a_pause_ends_by_either_clock() -> None:
+    failure = rules.failed(held_for(3600), Down("down"), after(2400), POLICY, 0.5).failure
+
+    assert failure is not None
+    assert failure.pauses(after(2401))
+    assert not failure.pauses(after(2500))
+    assert not failure.pauses(after(2401, wall=2500)), "the sandbox was frozen meanwhile"
+
+
+@pytest.mark.parametrize(("chance", "ahead"), [(0.0, 1200), (0.5, 1080), (0.999999, 960)])
+def test_a_refresh_comes_up_to_a_fifth_of_its_window_later(chance: float, ahead: float) -> None:
+    held = held_for(3600, chance).held
+
+    assert held is not None
+    assert held.dead_at - held.refresh_at == pytest.approx(ahead, abs=0.01)
 
 
 def test_a_fetch_is_lost_by_either_clock() -> None:

@@ -12,6 +12,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ from scenes import HUB, SPOKE, Assume, settle
 
 import rolecall
 from rolecall.refresh import Event
-from rolecall.testing import FakeClock, StrictCloud
+from rolecall.sources.redaction import redact_logs
+from rolecall.sources.sts import expiry_of_jwt
+from rolecall.testing import FakeClock, Gate, StrictCloud
 
 QUICK = {"config": Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=1)}
 MFA = "arn:aws:iam::123456789012:mfa/me"
@@ -71,14 +74,17 @@ class Ears:
 
     def assert_no_secret(self) -> None:
         text = "\n".join(self.heard)
-        assert len(text) > 200, "nothing was heard"
         found = SECRETS.search(text)
         assert found is None, text[max(0, found.start() - 600) : found.end() + 40]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def ears() -> Iterator[Ears]:
-    """Listen to every logger at DEBUG, botocore's included, and at the end look for secrets."""
+    """Listen to every logger at DEBUG, botocore's included, and at the end look for secrets.
+
+    In every test of this module, so that no fault is left out.
+    """
+    redact_logs()  # as the first session made would; fixtures talk to the cloud before there is one
     ears = Ears()
     root = logging.getLogger()
     level = root.level
@@ -132,7 +138,6 @@ def test_source_credentials_that_expired_are_named_with_when_and_what_to_do(
     dying: Callable[..., boto3.Session], assume: Assume, fake_clock: FakeClock, ears: Ears
 ) -> None:
     parent = dying(timedelta(minutes=30))
-    ears.heard.clear()  # plain boto3's own logs are not ours
     died = fake_clock.now + timedelta(minutes=30)
     fake_clock.tick(minutes=40)
 
@@ -207,11 +212,32 @@ def test_what_is_no_role_arn_is_refused_at_the_call(
     assert cloud.calls() == 0
 
 
-def test_a_role_of_another_partition_is_refused(assume: Assume) -> None:
+def test_a_role_of_another_partition_is_refused(
+    assume: Assume, user: boto3.Session, cloud: StrictCloud
+) -> None:
     china = "arn:aws-cn:iam::210987654321:role/Spoke"
 
-    with pytest.raises(rolecall.InvalidChain, match="partition"):
-        assume(china, session=assume())
+    for parent in (user, assume()):
+        with pytest.raises(rolecall.InvalidChain, match="partition"):
+            assume(china, session=parent)
+    assert assume(china, sts_client_kwargs={"region_name": "cn-north-1"})
+    assert cloud.calls() == 0
+
+
+def test_keywords_of_the_wrong_kind_are_told_at_the_call_all_at_once(assume: Assume) -> None:
+    with pytest.raises(TypeError) as caught:
+        assume(mfa_session=3600, refresh_policy=5, on_event=5, region_name=5, additional_kwargs=5)
+
+    for told in (
+        "mfa_session must be a timedelta such as timedelta(hours=12), got 3600",
+        "refresh_policy must be a RefreshPolicy, got 5",
+        "on_event must be a callable, got 5",
+        "region_name must be a region, True, False or None, got 5",
+        "additional_kwargs must be a dict of AssumeRole arguments, got 5",
+    ):
+        assert told in str(caught.value)
+    with pytest.raises(TypeError, match="minutes=30"):
+        assume().get_credentials().ensure_valid_for(30)  # type: ignore[arg-type]
 
 
 def test_all_that_is_wrong_is_said_at_once(assume: Assume, cloud: StrictCloud) -> None:
@@ -472,7 +498,6 @@ def test_mfa_without_a_terminal_says_what_to_do(assume: Assume, ears: Ears) -> N
         assume(SerialNumber=MFA).get_credentials().access_key  # noqa: B018
 
     ears.hear(caught.value)
-    ears.heard.append("x" * 200)
 
 
 def test_a_wrong_code_is_stss_refusal_and_is_not_shown(
@@ -620,10 +645,6 @@ def answer(clock: FakeClock, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_callable_that_hangs_does_not_hang_its_readers(fake_clock: FakeClock) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from rolecall.testing import Gate
-
     gate = Gate()
 
     def fetch() -> dict[str, Any]:
@@ -712,10 +733,7 @@ def test_a_source_profile_without_credentials_is_no_machine_role(own_home: Path)
         rolecall.RoleChain(rolecall.Profile("a"), SPOKE).session()
 
 
-def test_documents_that_hold_json_are_read_by_json() -> None:
-    """The strict cloud's own tokens are JWTs: what reads their expiry must not be fooled."""
-    from rolecall.sources.sts import expiry_of_jwt
-
+def test_whatever_a_token_holds_its_expiry_is_read_or_not_known() -> None:
     def jwt(claims: object) -> str:
         body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
         return f"e30.{body}.fake"

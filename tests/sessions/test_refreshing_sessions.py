@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
+from pathlib import Path
 
 import boto3
 import pytest
@@ -17,6 +19,9 @@ from scenes import HUB, SPOKE, Assume, settle
 import rolecall
 from rolecall import RefreshPolicy
 from rolecall.refresh import Event
+from rolecall.sessions.credentials import freeze
+from rolecall.sessions.upstream import botocore_session
+from rolecall.sources.clients import sts_client
 from rolecall.testing import FakeClock, StrictCloud
 
 
@@ -474,6 +479,29 @@ def test_all_of_one_signature_is_of_one_set(assume: Assume, fake_clock: FakeCloc
     assert credentials.get_frozen_credentials() is other
 
 
+def test_a_rotation_in_the_middle_of_a_read_mixes_no_sets(
+    assume: Assume, cloud: StrictCloud, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread reads the old set and is overtaken, before it notes what it froze."""
+    credentials = assume().get_credentials()
+    overtaken: list[object] = []
+
+    def freeze_slowly(held: rolecall.Credentials) -> object:
+        if not overtaken:
+            overtaken.append(held)
+            credentials.refresh()
+            credentials.get_frozen_credentials()
+        return freeze(held)
+
+    monkeypatch.setattr("rolecall.sessions.credentials.freeze", freeze_slowly)
+    old = credentials.get_frozen_credentials()
+    new = credentials.get_frozen_credentials()
+
+    assert old.access_key == overtaken[0].access_key  # type: ignore[attr-defined]
+    assert new.access_key == credentials.access_key != old.access_key
+    assert new.secret_key == credentials.secret_key
+
+
 def test_keys_are_set_as_a_whole_or_not_at_all(assume: Assume) -> None:
     credentials = assume().get_credentials()
 
@@ -519,9 +547,6 @@ def test_the_aws_sdk_policy_serves_expired_credentials(
 def test_one_sts_client_serves_all_children_of_a_session(
     assume: Assume, user: boto3.Session, cloud: StrictCloud
 ) -> None:
-    from rolecall.sessions.upstream import botocore_session
-    from rolecall.sources.clients import sts_client
-
     for number in range(5):
         assume(f"arn:aws:iam::123456789012:role/Role{number}").get_credentials().access_key  # noqa: B018
 
@@ -531,18 +556,21 @@ def test_one_sts_client_serves_all_children_of_a_session(
 
 
 def test_a_forked_child_does_not_talk_on_its_parents_connection(
-    assume: Assume, cloud: StrictCloud, fake_clock: FakeClock
+    assume: Assume, user: boto3.Session, cloud: StrictCloud, fake_clock: FakeClock
 ) -> None:
     session = assume()
     session.get_credentials().get_frozen_credentials()
     credentials = session.get_credentials()
+    parents = sts_client(botocore_session(user))
     fake_clock.tick(hours=2)
 
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise here
         signal.alarm(20)
         try:
             ok = bool(credentials.get_frozen_credentials().access_key)
+            ok = ok and sts_client(botocore_session(user)) is not parents
         except BaseException:
             ok = False
         os._exit(0 if ok else 1)
@@ -551,6 +579,41 @@ def test_a_forked_child_does_not_talk_on_its_parents_connection(
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert cloud.calls("AssumeRole") == 3
+
+
+def test_a_child_forked_while_credentials_are_looked_up_is_not_held_up(
+    assume: Assume, cloud: StrictCloud, own_home: Path
+) -> None:
+    """A look-up may run a program or ask the network, and takes as long as that takes."""
+    fifo = own_home / "answer"
+    os.mkfifo(fifo)
+    (own_home / ".aws").mkdir()
+    (own_home / ".aws" / "config").write_text(
+        f"[profile slow]\ncredential_process = cat {fifo}\nregion = us-east-1\n"
+    )
+    slow = boto3.Session(profile_name="slow")
+
+    def look_up() -> None:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - the program says nothing
+            assume(session=slow)
+
+    looker = threading.Thread(target=look_up)
+    looker.start()
+    writer = os.open(fifo, os.O_WRONLY)  # returns once the program reads: the lock is held
+    try:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise here
+            signal.alarm(20)
+            os._exit(0 if assume().get_credentials().access_key else 1)
+        _, status = os.waitpid(child, 0)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert assume().get_credentials().access_key, "another session is not held up either"
+        assert looker.is_alive()
+    finally:
+        os.close(writer)
+        looker.join(20)
 
 
 def test_sessions_share_the_loader_and_its_path_does_not_grow(

@@ -326,20 +326,31 @@ def test_what_the_callable_raises_may_say_whether_to_retry() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [
-        AccessDenied("hop 0: STS says AccessDenied"),
-        ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRole"),
-        ClientError({}, "AssumeRole"),
-        NoCredentialsError(),
-        KeyboardInterrupt(),
-    ],
+    [AccessDenied("hop 0: STS says AccessDenied"), KeyboardInterrupt()],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_that_are_caught_today_are_passed_on(error: BaseException) -> None:
+def test_errors_of_ours_and_ctrl_c_are_passed_on(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught:
         raising(error).get()
 
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRole"), AccessDenied),
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "GetSecretValue"), AccessDenied),
+        (ClientError({}, "AssumeRole"), FetchError),
+        (NoCredentialsError(), CredentialsExpired),
+    ],
+)
+def test_errors_of_botocore_are_ours_as_well(error: Exception, ours: type[FetchError]) -> None:
+    with pytest.raises(type(error)) as caught:
+        raising(error).get()
+
+    assert isinstance(caught.value, ours)
+    assert str(caught.value).startswith("fetch: ")
 
 
 @pytest.mark.parametrize(

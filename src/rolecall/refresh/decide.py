@@ -65,7 +65,7 @@ class Held:
 
     Attributes:
         credentials: What readers get.
-        wall_offset: Wall clock minus boot clock when they were asked for.
+        wall_offset: Wall clock minus boot clock when they were received.
         dead_at: When AWS stops accepting them. Infinite: never.
         refresh_at: From here on a refresh is due.
         block_at: From here on readers wait for it.
@@ -96,12 +96,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The last attempt's failure, and until when (boot clock) the source is left alone."""
+    """The last attempt's failure, and until when the source is left alone, by either clock."""
 
     error: BaseException
     until: float
+    until_wall: float
     count: int
     permanent: bool
+
+    def pauses(self, now: Instant) -> bool:
+        """Return whether the source is to be left alone at *now*; a frozen sandbox ends it too."""
+        return now.boot < self.until and now.wall < self.until_wall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +200,7 @@ def decide(
         return _SERVE
 
     failure = state.failure
-    paused = failure is not None and now.boot < failure.until
+    paused = failure is not None and failure.pauses(now)
     if paused and _raised_at_once(failure, policy):
         return _RAISE
     if where is Phase.STALE:
@@ -254,7 +259,7 @@ def after_waiting(state: State, now: Instant, policy: RefreshPolicy) -> Decision
     if where is Phase.EMPTY:
         return _RAISE
     failure = state.failure
-    if failure is not None and now.boot < failure.until and _raised_at_once(failure, policy):
+    if failure is not None and failure.pauses(now) and _raised_at_once(failure, policy):
         return _RAISE
     if where is Phase.EXPIRED and policy.on_expired != "serve":
         return _RAISE
@@ -278,8 +283,9 @@ def landed(
     if credentials.expires_at is None:
         lifetime = math.inf
     else:
-        offset = credentials.clock_offset.total_seconds()
-        lifetime = credentials.expires_at.timestamp() - (sent.wall + offset)
+        expires = (credentials.expires_at - credentials.clock_offset).timestamp()
+        # The clock may have been set between the request and its answer: the shorter life counts.
+        lifetime = min(expires - sent.wall, expires - now.wall + now.boot - sent.boot)
     dead_at = sent.boot + lifetime
     windows = policy.windows_for(lifetime)
     refresh_at = (
@@ -287,11 +293,11 @@ def landed(
     )
     new = Held(
         credentials=credentials,
-        wall_offset=sent.wall - sent.boot,
+        wall_offset=now.wall - now.boot,
         dead_at=dead_at,
         refresh_at=refresh_at,
         block_at=math.inf if math.isinf(dead_at) else max(dead_at - windows.margin, refresh_at),
-        fresh_until_wall=refresh_at + (sent.wall - sent.boot),
+        fresh_until_wall=refresh_at + (now.wall - now.boot),
         lifetime=lifetime,
         generation=1 if held is None else held.generation + 1,
     )
@@ -331,7 +337,13 @@ def failed(
     pause = policy.backoff.pause(count, left, permanent, chance)
     return replace(
         state,
-        failure=Failure(error=error, until=now.boot + pause, count=count, permanent=permanent),
+        failure=Failure(
+            error=error,
+            until=now.boot + pause,
+            until_wall=now.wall + pause,
+            count=count,
+            permanent=permanent,
+        ),
     )
 
 
@@ -344,6 +356,8 @@ def invalidated(state: State, access_key: str, now: Instant, policy: RefreshPoli
     held = state.held
     if held is None or held.rejected or held.credentials.access_key != access_key:
         return state
+    if held.credentials.expires_at is None:
+        return state  # these do not expire: the service means something else
     disbelief = min(2.0**state.rejections, LONGEST_DISBELIEF_SECONDS) if state.rejections else 0.0
     since = now.boot - state.rejected_at
     if since < disbelief:
@@ -357,6 +371,19 @@ def invalidated(state: State, access_key: str, now: Instant, policy: RefreshPoli
         rejections=1 if calm else state.rejections + 1,
         rejected_at=now.boot,
     )
+
+
+def reinstated(state: State, access_key: str, now: Instant) -> State:
+    """Return the state after no new credentials could be had for *access_key*, which was rejected.
+
+    It may be good for every service but the one that rejected it; a refresh stays due.
+    """
+    held = state.held
+    if held is None or not held.rejected or held.credentials.access_key != access_key:
+        return state
+    if held.now(now) >= held.dead_at:
+        return state
+    return replace(state, held=replace(held, rejected=False))
 
 
 def expiring(state: State, expires_at: datetime, now: Instant) -> State:

@@ -16,6 +16,9 @@ EventKind = Literal[
 class Event:
     """Something that happened to one session's credentials.
 
+    A listener is called on the thread that fetches, before those who wait for the fetch go on: what
+    takes long there holds them up. What it raises is logged and goes no further.
+
     Attributes:
         kind: ``refreshed``: new credentials are in use. ``refresh_failed``: see `error`; what is
             held stays in use. ``invalidated``: a service rejected `access_key` as expired.

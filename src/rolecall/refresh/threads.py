@@ -8,8 +8,9 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -36,11 +37,12 @@ RECENT_KEYS = 4
 class Flight:
     """One call of the source. It belongs to nobody who waits for it."""
 
-    __slots__ = ("as_seen", "future")
+    __slots__ = ("as_seen", "future", "thread")
 
     def __init__(self, as_seen: Flying) -> None:
         self.as_seen: Flying = as_seen
         self.future: Future[BaseException | None] = Future()
+        self.thread: int | None = None  # whose stack the source is called on
 
 
 class Refresher:
@@ -74,6 +76,7 @@ class Refresher:
         # garbage collector may run a finalizer that reads from this very refresher.
         self._lock = threading.RLock()
         self._state: State = rules.EMPTY
+        self._inside: int | None = None  # the thread that holds _lock
         self._flight: Flight | None = None
         self._told_expired = 0  # the last generation whose being served expired was told
         self._lost: list[Flight] = []  # those that may still answer
@@ -106,16 +109,28 @@ class Refresher:
         now = rules.read(self.clock)
         state, flight = self._state, self._flight
         flying = None if flight is None or flight.as_seen.lost(now) else flight.as_seen
+        me = threading.get_ident()
+        if self._inside == me or (flight is not None and flight.thread == me):
+            # The source, or a finalizer in our lock, reads what it holds up: it would wait for
+            # itself.
+            do = rules.after_waiting(state, now, self.policy).do
+            return self._outcome(state, now, do, self._asked_by_itself())
         decision = rules.decide(state, now, self.policy, flying, self.fetch_limit)
         if decision.start or decision.do is Do.WAIT:
-            state, flight, leader, decision = self._board(now)
+            state, flight, leader, decision, lost = self._board(now)
             waits = decision.do is Do.WAIT
             if flight is not None and leader:
                 # Only the caller's own thread may prompt a person at a terminal.
                 self._take_off(flight, inline=waits and self._interactive)
+            self._tell_lost(lost)
             if flight is not None and waits:
                 return self._wait(flight, decision.wait)
         return self._outcome(state, now, decision.do, None)
+
+    @property
+    def prompts(self) -> bool:
+        """Whether whoever reads now may have to wait for a person at the terminal."""
+        return self._interactive and self.phase not in (Phase.FRESH, Phase.STALE)
 
     @property
     def _interactive(self) -> bool:
@@ -129,14 +144,15 @@ class Refresher:
 
     def _board(
         self, now: Instant, *, force: bool = False
-    ) -> tuple[State, Flight | None, bool, rules.Decision]:
+    ) -> tuple[State, Flight | None, bool, rules.Decision, Flight | None]:
         """Decide under the lock, for what was true a moment ago may not be, and join or start.
 
-        Returns the state decided on, the flight, whether the caller must let it take off, and the
-        decision.
+        Returns the state decided on, the flight, whether the caller must let it take off, the
+        decision, and a flight that was given up; tell of that one after take-off, for whoever is
+        told may wait for the new one.
         """
         lost = None
-        with self._lock:
+        with self._guard():
             state, flight = self._state, self._flight
             if flight is not None and flight.as_seen.lost(now):
                 lost, flight = flight, None
@@ -160,14 +176,35 @@ class Refresher:
                 and rules.phase(state.held, now) is Phase.CRITICAL
             ):
                 flight.as_seen = replace(flight.as_seen, critical_until=now.boot + decision.wait)
-        if lost is not None:
-            log.warning(
-                "%s: the source has not answered within %g s and is asked anew",
-                self.name,
-                lost.as_seen.limit,
-            )
-            self._tell("fetch_lost")
-        return state, flight, leader, decision
+        return state, flight, leader, decision, lost
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Hold the lock, and note who does."""
+        with self._lock:
+            before, self._inside = self._inside, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._inside = before
+
+    def _tell_lost(self, lost: Flight | None) -> None:
+        if lost is None:
+            return
+        log.warning(
+            "%s: the source has not answered within %g s and is asked anew",
+            self.name,
+            lost.as_seen.limit,
+        )
+        self._tell("fetch_lost")
+
+    def _asked_by_itself(self) -> FetchError:
+        return FetchError(
+            f"{self.name}: the source uses the very session that it is to give credentials to",
+            hint="let it use a session of its own",
+            context={"source": self.name},
+            retryable=False,
+        )
 
     def _wait(self, flight: Flight, seconds: float) -> Credentials:
         self.clock.wait(flight.future, seconds)
@@ -214,7 +251,7 @@ class Refresher:
 
     def _take_off(self, flight: Flight, *, inline: bool = False) -> None:
         fly = partial(self._fly, flight)
-        with self._lock:
+        with self._guard():
             self._lost = [lost for lost in self._lost if not lost.future.done()]
             hanging = len(self._lost)
         if hanging >= MOST_HANGING:
@@ -237,6 +274,7 @@ class Refresher:
             fly()
 
     def _fly(self, flight: Flight) -> None:
+        flight.thread = threading.get_ident()
         error: BaseException | None = None
         interrupted: BaseException | None = None
         try:
@@ -255,6 +293,7 @@ class Refresher:
                 interrupted = caught
             self._crash(flight, caught)
         finally:
+            flight.thread = None
             flight.future.set_result(error)
         if interrupted is not None and threading.current_thread() is threading.main_thread():
             raise interrupted
@@ -262,7 +301,7 @@ class Refresher:
     def _land(self, flight: Flight, credentials: Credentials) -> None:
         sent = flight.as_seen.started
         chance = self._rng()
-        with self._lock:
+        with self._guard():
             now = rules.read(self.clock)
             late = self._flight is not flight
             before = self._state
@@ -287,7 +326,7 @@ class Refresher:
 
     def _crash(self, flight: Flight, error: BaseException) -> None:
         chance = self._rng()
-        with self._lock:
+        with self._guard():
             now = rules.read(self.clock)
             if self._flight is not flight:
                 return  # lost long ago; another one speaks for the source now
@@ -336,10 +375,14 @@ class Refresher:
             FetchError: the source failed. What is held stays in use.
         """
         now = rules.read(self.clock)
-        _, flight, leader, _ = self._board(now, force=True)
+        flying = self._flight
+        if flying is not None and flying.thread == threading.get_ident():
+            raise self._asked_by_itself()
+        _, flight, leader, _, lost = self._board(now, force=True)
         assert flight is not None
         if leader:
             self._take_off(flight, inline=self._interactive)
+        self._tell_lost(lost)
         self.clock.wait(flight.future, flight.as_seen.remaining(now))
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
         if error is not None:
@@ -352,7 +395,7 @@ class Refresher:
         For a service that answered that the key is expired while it should not be. Returns
         whether new credentials will be fetched; False where another key is held by now.
         """
-        with self._lock:
+        with self._guard():
             before = self._state
             now = rules.read(self.clock)
             self._state = state = rules.invalidated(before, access_key, now, self.policy)
@@ -365,9 +408,15 @@ class Refresher:
         self._tell("invalidated")
         return True
 
+    def reinstate(self, access_key: str) -> None:
+        """Take *access_key* back, which was invalidated, because nothing newer can be had."""
+        with self._guard():
+            now = rules.read(self.clock)
+            self._state = rules.reinstated(self._state, access_key, now)
+
     def set_expiry(self, expires_at: datetime) -> None:
         """Let the held credentials expire at *expires_at*: for tests of programs on botocore."""
-        with self._lock:
+        with self._guard():
             self._state = rules.expiring(self._state, expires_at, rules.read(self.clock))
 
     # ── looking ──────────────────────────────────────────────────────────────────────────
@@ -398,6 +447,7 @@ class Refresher:
     def after_fork(self) -> None:
         """Forget the parent's lock and flight; called in a forked child."""
         self._lock = threading.RLock()
+        self._inside = None
         self._flight = None
         self._lost = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.session import Session
 
-from ..chain import Role, RoleChain, role_problems
+from ..chain import Role, RoleChain, partition_of_region, role_problems
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import InvalidChain, Problem
 from ..refresh import DEFAULT_POLICY, Listener, RefreshPolicy
@@ -20,7 +21,7 @@ from ..sources.mfa import CodeSource
 from ..sources.origin import load_credentials
 from ..sources.refusals import invalid
 from ..stores import as_store
-from .bind import chain_of, is_role_session, open_role
+from .bind import chain_of, is_role_session, open_role, partition_in
 from .boto import RoleSession, open_child
 from .recipe import Recipe, Region
 from .upstream import botocore_session, default_session, refuse_unless_session
@@ -100,6 +101,14 @@ def assume_role(
         ConfigError: *session* or *sts_client_kwargs* cannot be used.
     """
     refuse_unless_session(session)
+    _refuse_types(
+        region_name=region_name,
+        additional_kwargs=additional_kwargs,
+        mfa_session=mfa_session,
+        refresh_policy=refresh_policy,
+        on_event=on_event,
+        sts_client_kwargs=sts_client_kwargs,
+    )
     given: Any = default_session() if session is None else session
     parent = botocore_session(given)
     client_kwargs = check_keywords(sts_client_kwargs)
@@ -128,7 +137,8 @@ def assume_role(
         )
         chain = chain_of(given) + role
         if validate:
-            found += _role_problems(chain, parent, environ)
+            region = client_kwargs.get("region_name") or parent.get_config_variable("region")
+            found += _role_problems(chain, parent, environ, region)
     except InvalidChain as error:
         found += error.problems
     if validate:
@@ -153,13 +163,50 @@ def assume_role(
     )
 
 
-def _role_problems(chain: RoleChain, parent: Session, environ: Mapping[str, str]) -> list[Problem]:
+def _role_problems(
+    chain: RoleChain, parent: Session, environ: Mapping[str, str], region: str | None
+) -> list[Problem]:
     found = list(chain.problems())
     hop = len(chain.roles) - 1
     if hop == 0 and is_role_session(parent, environ):
         chained = role_problems(chain.roles[0], hop, chained=True)
         found += [problem for problem in chained if problem not in found]
+    here = partition_of_region(region) if hop == 0 and region else None
+    there = partition_in(chain.roles[0].arn)
+    if here is not None and there is not None and here != there:
+        found.append(
+            Problem(
+                field="RoleArn",
+                hop=hop,
+                message=f"{chain.roles[0].arn} is in partition {there}, and STS in {region} is in "
+                f"{here}: roles cannot be assumed from one partition to another",
+                source="IAM guide, AWS partitions",
+            )
+        )
     return found
+
+
+def _refuse_types(**given: Any) -> None:
+    """Raise TypeError with every keyword that is of the wrong kind; None is left out."""
+    wrong = []
+    for name, value in given.items():
+        kinds, wanted = _KINDS[name]
+        good = callable(value) if kinds is None else isinstance(value, kinds)
+        if value is not None and not good:
+            wrong.append(f"{name} must be {wanted}, got {value!r}")
+    if wrong:
+        raise TypeError("; ".join(wrong))
+
+
+#: Keyword → its types (None: a callable), and how to say so.
+_KINDS: dict[str, tuple[Any, str]] = {
+    "region_name": ((str, bool), "a region, True, False or None"),
+    "additional_kwargs": (Mapping, "a dict of AssumeRole arguments"),
+    "mfa_session": (timedelta, "a timedelta such as timedelta(hours=12)"),
+    "refresh_policy": (RefreshPolicy, "a RefreshPolicy"),
+    "on_event": (None, "a callable"),
+    "sts_client_kwargs": (Mapping, "a dict of client keywords"),
+}
 
 
 def _call_problems(
@@ -256,6 +303,7 @@ def refreshable_session(
         TypeError: *fetch* is not callable, or is a coroutine function.
     """
     refuse_unless_session(base_session)
+    _refuse_types(region_name=region_name, refresh_policy=refresh_policy, on_event=on_event)
     given: Any = boto3.Session() if base_session is None else base_session
     source = CallableSource(fetch, name=name, clock=clock)
     recipe = Recipe(
@@ -269,7 +317,8 @@ def refreshable_session(
         recipe.refresher(source, source.name),
         parent=given,
         method=method,
-        identity=f"callable {id(fetch)}",
+        # Not id(fetch): the next callable may live there, with somebody else's keys.
+        identity=f"callable {uuid.uuid4()}",
         features=("CREDENTIALS_CODE",),
         recipe=recipe,
         chain=None,

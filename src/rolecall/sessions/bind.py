@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -20,13 +19,15 @@ from ..chain import (
     Role,
     RoleArn,
     RoleChain,
+    role_problems,
     session_name,
 )
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigError, InvalidChain
+from ..fork import ForkSafeLock
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
-from ..sources.mfa import CodeSource, code_source
+from ..sources.mfa import CodeSource, GivenThenAsked, StaticCode, code_source
 from ..sources.origin import (
     SESSION_METHODS,
     SHIPPABLE_METHODS,
@@ -43,6 +44,7 @@ from .recipe import Recipe, Region
 from .upstream import botocore_session
 
 LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+SESSION_NAME_VARIABLE = "AWS_ROLE_SESSION_NAME"
 
 _COMPONENT = "rolecall_shared"
 
@@ -51,7 +53,7 @@ class _Shared:
     """What sessions that start from one session have in common. Lives as its component."""
 
     def __init__(self) -> None:
-        self.lock: threading.Lock = threading.Lock()  # guards them all
+        self.lock: ForkSafeLock = ForkSafeLock()  # guards them all
         self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
         self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
         self.codes: WeakValueDictionary[Any, CodeSource] = WeakValueDictionary()
@@ -59,7 +61,7 @@ class _Shared:
         self.mfa_sessions: dict[Any, RoleSession] = {}
 
 
-_components_lock = threading.Lock()
+_components_lock = ForkSafeLock()
 
 
 def _shared(session: Session) -> _Shared:
@@ -78,7 +80,10 @@ def chain_of(session: Any) -> RoleChain:
         return session.chain or RoleChain(GivenSession(session))
     inner = botocore_session(session)
     method = getattr(load_credentials(inner), "method", None)
-    if method not in SHIPPABLE_METHODS:
+    if method not in SHIPPABLE_METHODS or (
+        # Credentials somebody put in under botocore's name: no profile says how to make them.
+        method == "assume-role" and "role_arn" not in inner.get_scoped_config()
+    ):
         return RoleChain(GivenSession(session))
     named = inner.instance_variables().get("profile")
     if named is None and method != "env":
@@ -117,7 +122,7 @@ def open_role(
         parent=caller,
         shown_parent=given,
         method="assume-role",
-        identity=cache_key(
+        identity=lambda: cache_key(
             role.request(), source=identity(parent), partition="", generated_session_name=False
         ),
         features=("CREDENTIALS_STS_ASSUME_ROLE",),
@@ -128,11 +133,16 @@ def open_role(
 
 def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresher:
     codes = None if role.mfa_serial is None else _codes(parent, role.mfa_serial, recipe)
+    environ = os.environ  # noqa: TID251 - border
+    name = role.session_name or session_name(environ)
+    # A name that somebody chose belongs to the key of a cached session, for it is in audit trails;
+    # one that was made up does not.
+    made_up = role.session_name is None and not environ.get(SESSION_NAME_VARIABLE)
     source = AssumeRole(
         lambda: sts_client(parent, recipe.sts_client_kwargs),
         role,
         # Made up once: a session keeps its name over all its rotations.
-        session_name=role.session_name or session_name(os.environ),  # noqa: TID251 - border
+        session_name=name,
         hop=hop,
         token_codes=codes,
         parent=DyingSource(parent, recipe.clock),
@@ -142,10 +152,11 @@ def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresh
         source,
         recipe,
         parent,
-        role.request(),
+        role.request() if made_up else {**role.request(), "RoleSessionName": name},
         operation="AssumeRole",
-        partition=_partition(role),
-        generated_session_name=role.session_name is None,
+        # Not validated, on the caller's wish: STS will say what is wrong.
+        partition=partition_in(role.arn) or "aws",
+        generated_session_name=made_up,
     )
     return recipe.refresher(stored, f"hop {hop}: {role.arn}")
 
@@ -154,6 +165,9 @@ def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
     """Return what gives the codes of one device: one for all roles, for a code works once."""
     if recipe.mfa_token_provider is None and recipe.token_code is not None:
         return code_source(recipe.token_code, serial, clock=recipe.clock)
+    if recipe.token_code is not None:
+        asked = _codes(parent, serial, replace(recipe, token_code=None))
+        return GivenThenAsked(StaticCode(recipe.token_code, serial), asked)
     shared = _shared(parent)
     key = (serial, _who(recipe.mfa_token_provider), id(recipe.clock))
     with shared.lock:
@@ -164,11 +178,12 @@ def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
     return found
 
 
-def _partition(role: Role) -> str:
+def partition_in(arn: object) -> str | None:
+    """Return the partition in a role's ARN; None: it is no role's ARN."""
     try:
-        return RoleArn.parse(str(role.arn)).partition
+        return RoleArn.parse(str(arn)).partition
     except ValueError:
-        return "aws"  # not validated, on the caller's wish; STS will say what is wrong
+        return None
 
 
 def _mfa_session(given: Any, serial: str, duration: timedelta, recipe: Recipe) -> RoleSession:
@@ -216,7 +231,6 @@ def open_chain(
     mfa_token_provider: Any = None,
     mfa_session: timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
-    environ: Mapping[str, str] | None = None,
 ) -> Any:
     """Return a session of *chain*'s last role; keywords as for `rolecall.assume_role`.
 
@@ -228,8 +242,7 @@ def open_chain(
         NoCredentialsError: there are none at the origin (botocore's).
         ConfigError: a profile does not add up.
     """
-    if environ is None:
-        environ = os.environ  # noqa: TID251 - border
+    environ = os.environ  # noqa: TID251 - border
     try:
         chain.validate()
     except InvalidChain as error:
@@ -249,8 +262,11 @@ def open_chain(
 
 def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, str]) -> Any:
     origin = open_start(chain.origin, others, environ)
-    inner = botocore_session(origin)
-    load_credentials(inner)
+    if chain.roles and is_role_session(botocore_session(origin), environ):
+        # Only now it shows that the origin is itself a role, as of a profile that is a chain.
+        found = role_problems(chain.roles[0], 0, chained=True)
+        if found:
+            raise invalid(InvalidChain(found))
     return _follow(origin, chain, last, others)
 
 
@@ -293,7 +309,11 @@ def open_start(
     """
     if not isinstance(origin, Profile) or origin.own_keys:
         return open_origin(origin, recipe=recipe, environ=environ, variables=variables)
-    config = Session(profile=origin.name).full_config
+    looked_up = Session(profile=origin.name)
+    for name in ("config_file", "credentials_file"):
+        if variables and name in variables:
+            looked_up.set_config_variable(name, variables[name])
+    config = looked_up.full_config
     try:
         chain = RoleChain.from_profile(origin.name, environ=environ, config=config)
     except ConfigError as error:

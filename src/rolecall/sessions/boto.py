@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from botocore.session import Session
 
 from .._version import __version__
 from ..chain import RoleChain
+from ..fork import ForkSafeLock
 from ..refresh import Refresher
 from ..sources.clients import sts_client
 from ..sources.redaction import redact_logs
@@ -97,7 +97,7 @@ class _NoToken:
         return None
 
 
-_loader_lock = threading.Lock()  # guards the shared loader's search path
+_loader_lock = ForkSafeLock()  # guards the shared loader's search path
 
 
 def open_child(
@@ -105,7 +105,7 @@ def open_child(
     *,
     parent: Any,
     method: str,
-    identity: str,
+    identity: Callable[[], str] | str,
     features: tuple[str, ...],
     recipe: Recipe,
     chain: RoleChain | None,

@@ -15,6 +15,7 @@ from ..errors import ConfigError, FetchError
 from ..refresh import Phase, Refresher
 from ..refresh.decide import read
 from ..sources.refusals import translate
+from ..stores import Stored
 
 _TAKES_ACCOUNT_ID = "account_id" in ReadOnlyCredentials._fields
 
@@ -57,16 +58,28 @@ class RefreshingCredentials(RefreshableCredentials):
         refresher: Refresher,
         *,
         method: str,
-        identity: str,
+        identity: Callable[[], str] | str,
         client: Callable[[], Any],
     ) -> None:
         self._refresher = refresher
-        self.identity = identity
+        self._identity = identity
         self._client = client
         self._frozen: tuple[Credentials | None, ReadOnlyCredentials | None] = (None, None)
         self._built = False
         super().__init__("", "", "", None, refresher.refresh, method)  # type: ignore[arg-type]
         self._built = True
+
+    @property
+    def interactive(self) -> bool:
+        """Whether reading them now would ask a person at the terminal."""
+        return self._refresher.prompts
+
+    @property
+    def identity(self) -> str:
+        """Who these credentials are, for the keys of caches; may have to ask the parent's."""
+        if not isinstance(self._identity, str):
+            self._identity = self._identity()
+        return self._identity
 
     def __repr__(self) -> str:
         held = self._refresher.state.held
@@ -142,8 +155,7 @@ class RefreshingCredentials(RefreshableCredentials):
 
     @property
     def _advisory_refresh_timeout(self) -> float:
-        held = self._refresher.state.held
-        return 0.0 if held is None else held.dead_at - held.refresh_at
+        return self._window("refresh_at")
 
     @_advisory_refresh_timeout.setter
     def _advisory_refresh_timeout(self, _: float) -> None:
@@ -151,12 +163,18 @@ class RefreshingCredentials(RefreshableCredentials):
 
     @property
     def _mandatory_refresh_timeout(self) -> float:
-        held = self._refresher.state.held
-        return 0.0 if held is None else held.dead_at - held.block_at
+        return self._window("block_at")
 
     @_mandatory_refresh_timeout.setter
     def _mandatory_refresh_timeout(self, _: float) -> None:
         raise AttributeError("the windows are set by refresh_policy=RefreshPolicy(margin=…)")
+
+    def _window(self, edge: str) -> float:
+        held = self._refresher.state.held
+        if held is None or held.credentials.expires_at is None:
+            return 0.0
+        begins: float = getattr(held, edge)
+        return held.dead_at - begins
 
     # ── what a program asks ──────────────────────────────────────────────────────────────
 
@@ -203,10 +221,17 @@ class RefreshingCredentials(RefreshableCredentials):
             ConfigError: even new ones do not live that long; ask for a longer DurationSeconds.
             FetchError: new ones cannot be had.
         """
+        if duration is not None and not isinstance(duration, timedelta):
+            raise TypeError(
+                f"ensure_valid_for takes a timedelta or units, such as minutes=30, got {duration!r}"
+            )
         wanted = (duration or timedelta(0)) + timedelta(**units)
         if self.remaining >= wanted:
             return
         self._refresher.refresh()
+        if self.remaining < wanted and isinstance(self._refresher.source, Stored):
+            # What another process had stored is newer, but not new; the second time it is.
+            self._refresher.refresh()
         left = self.remaining
         if left < wanted:
             raise ConfigError(

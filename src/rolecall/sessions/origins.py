@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from ..chain import (
 )
 from ..credentials import Source
 from ..errors import ConfigError
+from ..fork import ForkSafeLock
 from ..sources.clients import sts_client
 from ..sources.mfa import code_source
 from ..sources.origin import DyingSource, identity
@@ -47,7 +48,7 @@ from .upstream import botocore_session
 _SOURCE_METHODS = {"Ec2InstanceMetadata": "iam-role", "EcsContainer": "container-role"}
 
 _origins: WeakValueDictionary[Any, Any] = WeakValueDictionary()
-_origins_lock = threading.Lock()  # guards _origins
+_origins_lock = ForkSafeLock()  # guards _origins
 
 
 def open_origin(
@@ -109,10 +110,11 @@ def _open(
         chain = RoleChain(origin)
         return open_session_token(base, origin.duration, origin.mfa_serial, recipe, chain)
     name = origin.name if isinstance(origin, Profile) else None
-    session = boto3.Session(profile_name=variables.get("profile", name))
-    inner = botocore_session(session)
+    # Set before boto3 has its hands on it, for it reads the files at once.
+    inner = Session(profile=variables.get("profile", name))
     for variable, value in variables.items():
         inner.set_config_variable(variable, value)
+    session = boto3.Session(botocore_session=inner)
     if isinstance(origin, WebIdentity):
         return _open_web_identity(origin, session, recipe, environ)
     if isinstance(origin, Profile) and origin.own_keys:
@@ -166,7 +168,14 @@ def _open_web_identity(
         recipe.refresher(source, arn),
         parent=base,
         method="assume-role-with-web-identity",
-        identity=f"web identity {arn} {where} {arguments['RoleSessionName']}",
+        identity=cache_key(
+            arguments,
+            # Whose token a callable gives, nobody knows: no other session is this one.
+            source=str(uuid.uuid4()) if origin.token is not None else os.path.abspath(where),
+            partition="",
+            operation="AssumeRoleWithWebIdentity",
+            generated_session_name=origin.session_name is None,
+        ),
         features=("CREDENTIALS_STS_ASSUME_ROLE_WEB_ID",),
         recipe=recipe,
         chain=RoleChain(origin),
@@ -200,7 +209,7 @@ def open_session_token(
         recipe.refresher(stored, f"GetSessionToken with {serial}" if serial else "GetSessionToken"),
         parent=base,
         method="get-session-token",
-        identity=f"{identity(inner)} session token {serial}",
+        identity=lambda: f"{identity(inner)} session token {serial}",
         features=(),
         recipe=recipe,
         chain=chain,
@@ -220,15 +229,18 @@ def stored_in_cache(
     """Return *source* behind the recipe's cache, if it has one."""
     if recipe.cache is None:
         return source
-    key = cache_key(
-        request,
-        source=identity(parent),
-        partition=partition,
-        endpoint=_endpoint(parent, recipe),
-        operation=operation,
-        generated_session_name=generated_session_name,
-    )
-    return Stored(source, recipe.cache, key, clock=recipe.clock)
+
+    def key() -> str:
+        return cache_key(
+            request,
+            source=identity(parent),
+            partition=partition,
+            endpoint=_endpoint(parent, recipe),
+            operation=operation,
+            generated_session_name=generated_session_name,
+        )
+
+    return Stored(source, recipe.cache, key, clock=recipe.clock, policy=recipe.policy)
 
 
 def _endpoint(parent: Session, recipe: Recipe) -> str | None:

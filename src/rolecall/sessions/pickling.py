@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.session import Session
 
-from ..chain import GivenSession, RoleChain, SessionToken
+from ..chain import GivenSession, RoleChain, SessionToken, WebIdentity
 from ..errors import ConfigError
 from ..refresh import DEFAULT_POLICY
-from ..sources.origin import fingerprint, load_credentials
+from ..sources.origin import fingerprint
 from ..stores import FileStore, JSONFileCache
 from .bind import open_role, open_start
 from .boto import RoleSession
@@ -53,8 +53,20 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
         origin_options,
         _variables(inner),
         [(_portable(hop), _hop_variables(hop)) for hop in reversed(hops)],
-        None if isinstance(root, RoleSession) else fingerprint(inner),
+        _start(root),
     )
+
+
+def _start(session: Any) -> str | None:
+    """Return whose credentials *session* starts from: the account, as far as it can be told."""
+    while isinstance(session, RoleSession) and session.chain is not None:
+        if session.chain.roles:
+            # Where botocore, too, would have assumed a profile's roles: the last one's account.
+            return f"account:{session.chain.roles[-1].arn.split(':')[4]}"
+        if isinstance(session.chain.origin, WebIdentity):
+            return f"role:{session.get_credentials()._refresher.name}"
+        session = session.assume_role_parent_session
+    return fingerprint(botocore_session(session))
 
 
 def _portable(session: RoleSession) -> dict[str, Any]:
@@ -132,16 +144,13 @@ def _reopen(
     """
     environ = os.environ  # noqa: TID251 - border
     session: Any = open_start(chain.origin, Recipe(**origin_options), environ, origin_variables)
-    if not isinstance(session, RoleSession):
-        inner = botocore_session(session)
-        load_credentials(inner)
-        here = fingerprint(inner)
-        if before is not None and here != before:
-            raise ConfigError(
-                f"{chain}: the credentials found here are not of the account that the pickled "
-                f"session started from ({before}, here {here})",
-                hint="give this process the same profile or environment",
-            )
+    here = _start(session)
+    if before is not None and here != before:
+        raise ConfigError(
+            f"{chain}: the credentials found here are not of the account that the pickled "
+            f"session started from ({before}, here {here})",
+            hint="give this process the same profile or environment",
+        )
     for number, (options, variables) in enumerate(hops, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
         session = open_role(session, prefix, Recipe(**options))

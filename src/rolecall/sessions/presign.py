@@ -16,6 +16,9 @@ from ..refresh import Refresher
 METHODS = ("generate_presigned_url", "generate_presigned_post")
 DEFAULT_EXPIRES_IN_SECONDS = 3600
 
+#: botocore's default for a URL is the STS default for a session: a new session is good enough.
+SLACK = timedelta(minutes=1)
+
 
 class Presigning:
     """Wraps the presigning methods of one session's clients."""
@@ -40,6 +43,8 @@ class Presigning:
         def presign(client: Any, *arguments: Any, **keywords: Any) -> Any:
             signed = method(client, *arguments, **keywords)
             expires_in = keywords.get("ExpiresIn", _positional(method.__name__, arguments))
+            if expires_in is None:  # botocore's signer has the same default then
+                expires_in = DEFAULT_EXPIRES_IN_SECONDS
             self._warn(signed, timedelta(seconds=float(expires_in)))
             return signed
 
@@ -48,14 +53,15 @@ class Presigning:
     def _warn(self, signed: Any, expires_in: timedelta) -> None:
         held = self._refresher.state.held
         left = self._refresher.remaining
-        if held is None or left is None or left >= expires_in:
+        if held is None or left is None or left >= expires_in - SLACK:
             return
         if held.credentials.access_key not in str(signed):
             return  # signed with keys of the client's own
         warnings.warn(
             f"this presigned URL says it is valid for {expires_in}, but its credentials expire in "
             f"{timedelta(seconds=round(left.total_seconds()))}: call "
-            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn",
+            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn or "
+            "a longer DurationSeconds",
             UserWarning,
             stacklevel=3,
         )

@@ -96,6 +96,8 @@ class Rejections:
             return self._refresher.get().access_key != access_key
         except Exception:  # the service's own answer is the better one then
             log.debug("%s: no new credentials", self._refresher.name, exc_info=True)
+            # One service's mistake must not take the key from all the others while STS is down.
+            self._refresher.reinstate(access_key)
             return False
 
 

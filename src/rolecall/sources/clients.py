@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,15 @@ from botocore.config import Config
 from botocore.session import Session
 
 from ..errors import ConfigError
-from ..fork import tell_after_fork
+from ..fork import ForkSafeLock, tell_after_fork
 
 #: An STS answer takes some 50 ms; whoever waits ten seconds for one will not get it.
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 10
 ATTEMPTS = 3
+
+#: A program that gives each session a `Config` object of its own shall not keep a client for each.
+MOST_CLIENTS = 16
 
 #: What `sts_client_kwargs` may hold.
 KEYWORDS = ("region_name", "endpoint_url", "config", "verify", "use_ssl", "api_version")
@@ -28,8 +32,9 @@ class StsClients:
     """The STS clients of one botocore session. It lives as a component of that session."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards _made; creating a client calls botocore only
-        self._made: dict[tuple[Any, ...], tuple[Any, Mapping[str, Any]]] = {}
+        # Guards _made. Creating a client calls botocore, with credentials that are loaded by then.
+        self._lock = threading.Lock()
+        self._made: OrderedDict[tuple[Any, ...], tuple[Any, Mapping[str, Any]]] = OrderedDict()
         tell_after_fork(self)
 
     def get(self, session: Session, keywords: Mapping[str, Any], *, unsigned: bool = False) -> Any:
@@ -46,12 +51,15 @@ class StsClients:
                 # The keywords are kept, so that the id of their config stays this config's.
                 self._made[key] = _make(session, keywords, unsigned=unsigned), keywords
             client, _ = self._made[key]
+            self._made.move_to_end(key)
+            if len(self._made) > MOST_CLIENTS:
+                self._made.popitem(last=False)
         return client
 
     def after_fork(self) -> None:
         """Forget the parent's connections: processes on one socket read each other's answers."""
         self._lock = threading.Lock()
-        self._made = {}
+        self._made = OrderedDict()
 
 
 def _make(session: Session, keywords: Mapping[str, Any], *, unsigned: bool) -> Any:
@@ -77,7 +85,7 @@ def _retries(session: Session) -> dict[str, Any]:
     return {"retries": {"mode": "standard", "total_max_attempts": ATTEMPTS}}
 
 
-_components_lock = threading.Lock()
+_components_lock = ForkSafeLock()
 
 
 def sts_client(

@@ -15,6 +15,7 @@ from ..credentials import Credentials
 from ..errors import CredentialsExpired, FetchError, RolecallError
 from .answer import HINT, read_answer
 from .quote import quote
+from .refusals import translate
 
 
 class CallableSource:
@@ -81,8 +82,10 @@ class CallableSource:
         answer: object = None
         try:
             answer = self._fetch()
-        except (RolecallError, ClientError, BotoCoreError):
+        except RolecallError:
             raise
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, self.name) from error
         except Exception as error:  # user code: whatever it raises, its caller gets one of ours
             said = quote(error, secrets=self._secrets)
             trouble = self._error(f"raised {said.text}", retryable=_retryable(error))

@@ -121,12 +121,39 @@ class StaticCode:
     def __reduce__(self) -> NoReturn:
         raise TypeError("an MFA code does not pickle")
 
+    @property
+    def used(self) -> bool:
+        """Whether the code has been handed out."""
+        return not self._left
+
     def code(self) -> str:
         """Return the code the first time; afterwards raise `MFARequired`."""
         if self._left:
             with contextlib.suppress(IndexError):
                 return self._left.pop()  # atomic: two threads never get the same code
         raise _refusal(self._serial, "the given TokenCode has been used: it serves one call")
+
+
+class GivenThenAsked:
+    """A code that was given, and who to ask for those after it."""
+
+    __slots__ = ("__weakref__", "_asked", "_given")
+
+    def __init__(self, given: StaticCode, asked: CodeSource) -> None:
+        self._given = given
+        self._asked = asked
+
+    def __repr__(self) -> str:
+        return f"GivenThenAsked({self._given!r}, {self._asked!r})"
+
+    @property
+    def interactive(self) -> bool:
+        """Whether the next code is asked of a person at the terminal."""
+        return self._given.used and self._asked.interactive
+
+    def code(self) -> str:
+        """Return the given code the first time, then what is asked for."""
+        return self._asked.code() if self._given.used else self._given.code()
 
 
 class CalledCode:
@@ -208,7 +235,8 @@ class CommandCode:
         if not problem and done.returncode != 0:
             problem = f"ended with status {done.returncode}{self._complaint(done.stderr)}"
         if problem:
-            raise _refusal(self._serial, f"{self._who} {problem}")
+            hint = "check the command, by running it in a shell"
+            raise _refusal(self._serial, f"{self._who} {problem}", hint=hint)
         return self._checker.checked(done.stdout.decode("utf-8", "replace"))
 
     def _complaint(self, stderr: bytes) -> str:

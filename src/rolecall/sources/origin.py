@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
+import os
 import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
 from ..clock import Clock
+from ..errors import CredentialsExpired, RolecallError
+from ..fork import ForkSafeLock
 from .answer import read_instant
+from .quote import quote
+
+log: logging.Logger = logging.getLogger("rolecall")
 
 #: Keys under which tools that write temporary keys into ``~/.aws/credentials`` note their expiry:
 #: AWS CLI and aws-mfa, saml2aws, aws-google-auth, gimme-aws-creds.
@@ -54,7 +62,10 @@ SESSION_METHODS = frozenset(
     {"assume-role", "assume-role-with-web-identity", "container-role", "iam-role", "sso"}
 )
 
-_loading = threading.Lock()  # botocore's own loading is not safe to run twice at once
+# botocore's own loading is not safe to run twice at once. One lock a session, since a provider may
+# take its time (credential_process, IMDS) or be a program's own that uses rolecall itself.
+_loading: WeakKeyDictionary[Session, ForkSafeLock] = WeakKeyDictionary()
+_loading_lock = ForkSafeLock()  # guards _loading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +104,11 @@ def load_credentials(session: Session) -> Any:
     Raises:
         NoCredentialsError: there are none; botocore's own.
     """
-    with _loading:
+    with _loading_lock:
+        guard = _loading.get(session)
+        if guard is None:
+            guard = _loading[session] = ForkSafeLock(threading.RLock)
+    with guard:
         credentials = session.get_credentials()
     if credentials is None:
         raise NoCredentialsError()
@@ -135,8 +150,14 @@ class DyingSource:
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
+        self._credentials = load_credentials(session)
         self._clock = clock
         self._warned = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person at the terminal must first be asked for them."""
+        return bool(getattr(self._credentials, "interactive", False))
 
     def check(self) -> None:
         """Warn if they run out soon, unless that was said before."""
@@ -149,13 +170,38 @@ class DyingSource:
         if left <= RUNNING_OUT:
             self._warned = True
             state = "expired" if left <= timedelta(0) else "expire"
-            warnings.warn(
+            message = (
                 f"the source credentials {known} {state} at {known.expires_at.isoformat()} and "
                 "cannot renew themselves: role sessions made from them last no longer than their "
-                "current hour; sign in again",
-                RuntimeWarning,
-                stacklevel=2,
+                "current hour; sign in again"
             )
+            try:
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+            except RuntimeWarning:  # python -W error: that must not fail the fetch
+                log.warning("%s", message)
+
+    def fetch(self) -> None:
+        """Have them ready, renewed if need be.
+
+        Raises:
+            CredentialsExpired: they cannot be renewed; neither it nor its cause shows a secret.
+            RolecallError, ClientError, BotoCoreError: whoever renews them raised that.
+        """
+        trouble: CredentialsExpired | None = None
+        cause: Exception | None = None
+        try:
+            self._credentials.get_frozen_credentials()
+        except (RolecallError, ClientError, BotoCoreError):
+            raise
+        except Exception as error:  # a refresh function of the program's own, or botocore's own
+            said = quote(error)
+            trouble = CredentialsExpired(
+                f"the source credentials ({getattr(self._credentials, 'method', 'unknown')}) "
+                f"cannot be had: {said.text}"
+            )
+            cause = error if said.clean else None
+        if trouble is not None:
+            raise trouble from cause
 
     def hint(self) -> str:
         """Return what to do about source credentials that AWS says are expired."""
@@ -198,22 +244,43 @@ def identity(session: Session) -> str:
     known = facts(session)
     if known.access_key:
         return f"key:{known.access_key}"
-    scoped = session.get_scoped_config()
-    named = {
-        name: str(scoped[name])
-        for name in (
-            "role_arn", "source_profile", "credential_source", "credential_process",
-            "sso_session", "sso_account_id", "sso_role_name", "sso_start_url",
-            "web_identity_token_file", "external_id", "role_session_name", "login_session",
-        )
-        if name in scoped
-    }  # fmt: skip
-    if known.method in ("assume-role", "sso", "login", "custom-process") and named:
-        digest = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()[:16]
+    lineage = _lineage(session)
+    if known.method in ("assume-role", "sso", "login", "custom-process") and lineage:
+        digest = hashlib.sha256(repr(lineage).encode()).hexdigest()
         return f"profile:{session.profile}:{known.method}:{digest}"
     # A refreshing source that says nothing of itself, such as an instance role: its current key.
     frozen = credentials.get_frozen_credentials()
     return f"key:{frozen.access_key}"
+
+
+#: What of a profile says whose credentials it gives.
+_TELLING = (
+    "role_arn", "source_profile", "credential_source", "credential_process", "aws_access_key_id",
+    "sso_session", "sso_account_id", "sso_role_name", "sso_start_url", "web_identity_token_file",
+    "external_id", "role_session_name", "login_session",
+)  # fmt: skip
+
+
+def _lineage(session: Session) -> list[Any]:
+    """Return what tells who *session*'s profile is: its values, and its sources' down to keys."""
+    config = session.full_config
+    profiles: Mapping[str, Any] = config.get("profiles", {})
+    name = session.profile or "default"
+    found: list[Any] = []
+    seen: set[str] = set()
+    while name in profiles and name not in seen:
+        seen.add(name)
+        values = profiles[name]
+        telling = [(key, str(values[key])) for key in _TELLING if key in values]
+        if telling:
+            found.append((name, telling))
+        if values.get("credential_source") == "Environment":
+            found.append(os.environ.get("AWS_ACCESS_KEY_ID"))  # noqa: TID251 - border
+        sso = config.get("sso_sessions", {}).get(values.get("sso_session"))
+        if sso:
+            found.append(sorted((key, str(value)) for key, value in sso.items()))
+        name = values.get("source_profile", "")
+    return found
 
 
 def fingerprint(session: Session) -> str | None:
@@ -224,6 +291,9 @@ def fingerprint(session: Session) -> str | None:
     credentials = load_credentials(session)
     if getattr(credentials, "identity", None) is not None:
         return None  # a session of ours is known by its chain
+    role = str(session.get_scoped_config().get("role_arn") or "").split(":")
+    if getattr(credentials, "method", None) == "assume-role" and len(role) > 5:
+        return f"account:{role[4]}"  # without a call; and unpickled, the profile is a chain of ours
     try:
         frozen = credentials.get_frozen_credentials()
     except Exception:  # whoever cannot fetch cannot be compared; the first use will say why

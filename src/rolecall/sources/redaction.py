@@ -29,7 +29,10 @@ LOGGERS = (
 
 _NAMES = (
     r"(?:aws_)?secret_?access_?key|secretkey|(?:aws_)?session_?token|x-amz-security-token"
-    r"|web_?identity_?token|samlassertion|token_?code"
+    r"|x-amz-s3session-token|web_?identity_?token|samlassertion|context_?assertion|external_?id"
+    r"|token_?code"
+    # What sources sign in with: IAM Identity Center and the instance metadata service.
+    r"|x-amz-sso_bearer_token|(?:access|refresh|id)_?token|client_?secret|x-aws-ec2-metadata-token"
 )
 #: ``name`` then anything that ends a name (quotes, ``=``, ``:``, ``>``), then the value.
 _SECRETS = re.compile(

@@ -43,6 +43,18 @@ WRONG_CODE = Meaning(
     "the next one",
 )
 
+STS_OPERATIONS = frozenset(
+    {
+        "AssumeRole",
+        "AssumeRoleWithSAML",
+        "AssumeRoleWithWebIdentity",
+        "AssumeRoot",
+        "GetCallerIdentity",
+        "GetFederationToken",
+        "GetSessionToken",
+    }
+)
+
 _made: dict[tuple[type[RolecallError], type[Exception]], type[RolecallError]] = {}
 
 
@@ -210,7 +222,13 @@ def _refusal(error: ClientError, what: str, hint: str) -> RolecallError:
         meaning = WRONG_CODE
     said = code or (f"HTTP {status}" if status else "no, without a reason")
     text = detail.get("Message")
-    message = f"{what}: STS says {said}" + (f": {text}" if text else "")
+    if error.operation_name in STS_OPERATIONS:
+        who = "STS"
+    else:
+        # A callable may ask any service.
+        who = str(error.operation_name)
+        hint = hint or f"check what {what} may do: {who} was refused to it"
+    message = f"{what}: {who} says {said}" + (f": {text}" if text else "")
     safe = dict(response)
     safe["Error"] = response.get("Error") or {"Code": code or "Unknown", "Message": text or ""}
     return _again(

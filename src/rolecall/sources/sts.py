@@ -47,8 +47,17 @@ class TokenCodes(Protocol):
 class Parent(Protocol):
     """Whoever signs the call, as far as it may die."""
 
+    @property
+    def interactive(self) -> bool:
+        """Whether a person at the terminal must first be asked for the credentials."""
+        ...
+
     def check(self) -> None:
         """Warn if the credentials run out soon and cannot renew themselves."""
+        ...
+
+    def fetch(self) -> None:
+        """Have the credentials ready, so that what goes wrong with them is not blamed on STS."""
         ...
 
     def hint(self) -> str:
@@ -84,18 +93,21 @@ class _StsSource:
 
     @property
     def interactive(self) -> bool:
-        """Whether a fetch prompts a person at the terminal."""
-        return self._token_codes is not None and self._token_codes.interactive
+        """Whether a fetch prompts a person at the terminal, for itself or for who signs it."""
+        return (self._token_codes is not None and self._token_codes.interactive) or (
+            self._parent is not None and self._parent.interactive
+        )
 
     @property
     def timeout(self) -> timedelta | None:
         """How long a fetch may take. None: as the policy says."""
-        return None if self._token_codes is None else self.MFA_TIMEOUT
+        return self.MFA_TIMEOUT if self._token_codes is not None or self.interactive else None
 
     def _call(self, operation: str, arguments: Mapping[str, Any], hint: str = "") -> Credentials:
         try:
             if self._parent is not None:
                 self._parent.check()
+                self._parent.fetch()
             client = self._client()
             sent = self._clock.time()
             answer: Mapping[str, Any] = getattr(client, operation)(**arguments)
@@ -131,13 +143,15 @@ class _StsSource:
             raise Unreachable(
                 f"{self._what}: STS answered an Expiration that is {type(expires_at).__name__}"
             )
+        offset = clock_offset(date_of(answer), sent, received)
         return Credentials(
             access_key=keys["AccessKeyId"],
             secret_key=keys["SecretAccessKey"],
             token=keys["SessionToken"],
             expires_at=expires_at,
             account_id=self._account_of(answer),
-            clock_offset=clock_offset(date_of(answer), sent, received),
+            clock_offset=offset,
+            issued_at=datetime.fromtimestamp(received, timezone.utc) + offset,
         )
 
     def _account_of(self, answer: Mapping[str, Any]) -> str | None:

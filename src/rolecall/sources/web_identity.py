@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from ..errors import ConfigError, FetchError
+from .quote import quote
 
 #: [STS AssumeRoleWithWebIdentity, WebIdentityToken]
 LONGEST_TOKEN = 20_000
@@ -42,13 +43,18 @@ def called_token(fetch: Callable[[], object]) -> Callable[[], str]:
     """Return a callable that asks *fetch* for a token and checks it."""
 
     def token() -> str:
+        got: object = None
+        trouble: FetchError | None = None
+        cause: Exception | None = None
         try:
             got = fetch()
         except Exception as error:
-            # Its text may quote the token; the cause stays for whoever debugs.
-            raise FetchError(
-                f"the web identity token callable raised {type(error).__name__}"
-            ) from error
+            said = quote(error)
+            trouble = FetchError(f"the web identity token callable raised {said.text}")
+            cause = error if said.clean else None
+        if trouble is not None:
+            # Out here, so that an exception that quotes the token is no context of ours either.
+            raise trouble from cause
         if hasattr(got, "__await__"):
             close = getattr(got, "close", None)
             if close is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..credentials import Credentials
 from ..errors import FetchError
-from ..sources.answer import read_answer
+from ..sources.answer import read_answer, read_instant
 
 #: Goes up when an older version must not read what a newer one wrote.
 SCHEMA = 1
@@ -41,12 +41,14 @@ def to_document(credentials: Credentials, key: str) -> dict[str, Any]:
     }
     if credentials.account_id is not None:
         inner["AccountId"] = credentials.account_id
-    ours = {
+    ours: dict[str, Any] = {
         "schema": SCHEMA,
         # So that a file copied or linked to another's name is not taken for the other's.
         "key": key,
         "clock_offset_seconds": credentials.clock_offset.total_seconds(),
     }
+    if credentials.issued_at is not None:
+        ours["issued_at"] = credentials.issued_at.isoformat()
     return {"Credentials": inner, "rolecall": ours}
 
 
@@ -65,6 +67,7 @@ def from_document(document: object, key: str) -> Credentials | None:
         return None
     try:
         credentials = read_answer(document, who="the entry")
-    except FetchError:
+        issued_at = read_instant(ours["issued_at"]) if "issued_at" in ours else None
+    except (FetchError, ValueError):
         return None
-    return replace(credentials, clock_offset=timedelta(seconds=offset))
+    return replace(credentials, clock_offset=timedelta(seconds=offset), issued_at=issued_at)

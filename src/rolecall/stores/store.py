@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import NoReturn, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials, Source
 from ..errors import CredentialsExpired, RolecallError
+from ..refresh import DEFAULT_POLICY, RefreshPolicy
 from .complaints import Complaints, log
 from .entry import storable
 from .file import JSONFileCache
@@ -75,8 +76,11 @@ class Stored:
     Args:
         source: Asked where the store does not help.
         store: A `Store`, or any mapping (see `as_store`).
-        key: From `cache_key`.
-        fresh_for: An entry with less left is not taken, but where a rival just saved it.
+        key: From `cache_key`; or a callable that gives it, asked at the first `get`, where finding
+            out who the source is may take a network call.
+        fresh_for: Of an entry whose age is not known: with less left it is not taken, but where a
+            rival just saved it.
+        policy: Whether an entry is fresh is the refresher's rule, where its age is known.
         lock_timeout: After this it fetches without the lock.
     """
 
@@ -86,9 +90,10 @@ class Stored:
         "_complaints",
         "_fresh_for",
         "_handed",
+        "_key",
         "_lock_timeout",
+        "_policy",
         "_rejected",
-        "key",
         "source",
         "store",
     )
@@ -97,24 +102,34 @@ class Stored:
         self,
         source: Source,
         store: Store | MappingLike,
-        key: str,
+        key: str | Callable[[], str],
         *,
         clock: Clock = SYSTEM_CLOCK,
         fresh_for: timedelta = FRESH_FOR,
+        policy: RefreshPolicy = DEFAULT_POLICY,
         lock_timeout: timedelta = LOCK_TIMEOUT,
     ) -> None:
         self.source: Source = source
         self.store: Store = as_store(store)
-        self.key: str = key
+        self._key = key
         self._clock = clock
         self._fresh_for = fresh_for
+        self._policy = policy
         self._lock_timeout = lock_timeout
         self._handed: Credentials | None = None
         self._rejected: tuple[str, ...] = ()
         self._complaints = Complaints()
 
+    @property
+    def key(self) -> str:
+        """Under what the store keeps the session."""
+        if not isinstance(self._key, str):
+            self._key = self._key()
+        return self._key
+
     def __repr__(self) -> str:
-        return f"Stored({self.source!r}, {self.store!r}, {self.key:.12}…)"
+        key = f"{self._key:.12}…" if isinstance(self._key, str) else "key not looked up yet"
+        return f"Stored({self.source!r}, {self.store!r}, {key})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stored holds secrets and does not pickle; pickle a RoleChain")
@@ -140,11 +155,11 @@ class Stored:
         """
         held = self._handed  # read once: what whoever asks has, while others ask too
         before = self._look(held)
-        if before is not None and self._left(before) > self._fresh_for:
+        if before is not None and self._fresh(before):
             return self._hand_out(before)
         with self._lock():
             after = self._look(held)
-            if after is not None and (self._left(after) > self._fresh_for or _saved(before, after)):
+            if after is not None and (self._fresh(after) or _saved(before, after)):
                 return self._hand_out(after)
             return self._hand_out(self._fetch(after))
 
@@ -228,6 +243,14 @@ class Stored:
         # By AWS's clock, which may not be the local one.
         now = datetime.fromtimestamp(self._clock.time(), timezone.utc) + credentials.clock_offset
         return credentials.expires_at - now
+
+    def _fresh(self, credentials: Credentials) -> bool:
+        """Return whether no refresh of *credentials* would be due yet."""
+        left = self._left(credentials)
+        if credentials.expires_at is None or credentials.issued_at is None:
+            return left > self._fresh_for
+        life = (credentials.expires_at - credentials.issued_at).total_seconds()
+        return life > 0 and left.total_seconds() > self._policy.windows_for(life).ahead
 
     def _refuse_expired(self, credentials: Credentials) -> None:
         if self._left(credentials) <= timedelta(0):

@@ -111,7 +111,7 @@ class _Case:
         before, calls = self._held(), self.source.calls
         failure = self.refresher.state.failure
         backing_off = (
-            failure is not None and not failure.permanent and read(self.clock).boot < failure.until
+            failure is not None and not failure.permanent and failure.pauses(read(self.clock))
         )
         try:
             answer = self.refresher.get()
