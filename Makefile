@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-matrix check format bench docs clean
+.PHONY: help demo test test-real test-matrix check lint format bench docs clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | \
@@ -25,15 +25,17 @@ test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
 test-real: $(VENV)/dev.stamp ## run the tests against servers from Debian (root installs them)
 	.ci/real $(BIN)/python $(ARGS)
 
-test-matrix: ## run the core tests on other versions of botocore and Python
-	.ci/matrix
-
-check: $(VENV)/dev.stamp ## all that a change must pass: format, lint, types, layers, docs, tests
+lint: $(VENV)/dev.stamp ## what needs no test to be seen: format, lint, types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes rolecall --ignoreexternal
+
+test-matrix: ## run the core tests on other versions of botocore and Python
+	.ci/matrix
+
+check: lint ## all that a change must pass: format, lint, types, layers, docs, tests
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
 	$(BIN)/python -m pytest $(ARGS)
 

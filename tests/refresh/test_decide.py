@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from rolecall import Credentials, CredentialsExpired, FetchError, RefreshPolicy
 from rolecall.refresh import decide as rules
-from rolecall.refresh.decide import Do, Flying, Held, Instant, Phase, State
+from rolecall.refresh import transitions
+from rolecall.refresh.decide import Do
+from rolecall.refresh.state import Flying, Held, Instant, Phase, State, phase
 
 BOOT, WALL = 5000.0, 1_900_000_000.0
 SENT = Instant(BOOT, WALL)
@@ -51,7 +53,7 @@ def credentials(lifetime: float, **values: Any) -> Credentials:
 def held_for(
     lifetime: float, chance: float = 0.0, policy: RefreshPolicy = POLICY, **values: Any
 ) -> State:
-    return rules.landed(State(), credentials(lifetime, **values), SENT, SENT, policy, chance)
+    return transitions.landed(State(), credentials(lifetime, **values), SENT, SENT, policy, chance)
 
 
 def after(seconds: float, *, wall: float | None = None) -> Instant:
@@ -105,9 +107,9 @@ def moments(
     if draw(st.booleans()):
         error = draw(st.sampled_from([Down("down"), Refused("no")]))
         failed_at = after(max(0.0, moment - draw(st.sampled_from([0.0, 0.5, 10, 400]))))
-        state = rules.failed(state, error, failed_at, policy, draw(CHANCES))
+        state = transitions.failed(state, error, failed_at, policy, draw(CHANCES))
     if draw(st.integers(0, 5)) == 5:
-        state = rules.invalidated(state, "ASIAFAKE000000000001", now, policy)
+        state = transitions.invalidated(state, "ASIAFAKE000000000001", now, policy)
     flying = None
     if draw(st.booleans()):
         started = after(max(0.0, moment - draw(st.sampled_from([0.0, 0.9, 20]))))
@@ -127,7 +129,7 @@ def test_new_credentials_are_fresh_whatever_their_lifetime(
 ) -> None:
     state = held_for(lifetime, chance, policy)
 
-    assert rules.phase(state.held, SENT) is Phase.FRESH
+    assert phase(state.held, SENT) is Phase.FRESH
     assert rules.decide(state, SENT, policy, None, LIMIT).do is Do.SERVE
 
 
@@ -136,7 +138,7 @@ KEEPING = st.just(POLICY)
 
 @given(moments((Phase.EXPIRED,), KEEPING))
 def test_expired_credentials_are_never_served_unless_the_policy_says_so(moment: Moment) -> None:
-    assume(rules.phase(moment.held, moment.now) is Phase.EXPIRED)
+    assume(phase(moment.held, moment.now) is Phase.EXPIRED)
 
     assert moment.decision.do in (Do.WAIT, Do.RAISE)
     assert rules.after_waiting(moment.state, moment.now, moment.policy).do is Do.RAISE
@@ -144,7 +146,7 @@ def test_expired_credentials_are_never_served_unless_the_policy_says_so(moment: 
 
 @given(moments((Phase.FRESH, Phase.STALE, Phase.CRITICAL), KEEPING))
 def test_no_failure_is_raised_while_credentials_are_valid(moment: Moment) -> None:
-    assume(rules.phase(moment.held, moment.now) is not Phase.EXPIRED)
+    assume(phase(moment.held, moment.now) is not Phase.EXPIRED)
 
     assert moment.decision.do is not Do.RAISE
     assert rules.after_waiting(moment.state, moment.now, moment.policy).do is Do.SERVE
@@ -152,14 +154,14 @@ def test_no_failure_is_raised_while_credentials_are_valid(moment: Moment) -> Non
 
 @given(moments((Phase.FRESH, Phase.STALE), KEEPING))
 def test_fresh_and_stale_readers_never_wait(moment: Moment) -> None:
-    assume(rules.phase(moment.held, moment.now) in (Phase.FRESH, Phase.STALE))
+    assume(phase(moment.held, moment.now) in (Phase.FRESH, Phase.STALE))
 
     assert moment.decision.do in (Do.SERVE, Do.SERVE_AND_REFRESH)
 
 
 @given(moments((Phase.CRITICAL,), KEEPING))
 def test_critical_readers_wait_a_second_an_attempt_and_never_past_expiry(moment: Moment) -> None:
-    assume(rules.phase(moment.held, moment.now) is Phase.CRITICAL)
+    assume(phase(moment.held, moment.now) is Phase.CRITICAL)
 
     assert 0 <= moment.decision.wait <= min(1.0, moment.held.left(moment.now))
 
@@ -172,7 +174,7 @@ def test_a_fetch_is_started_only_where_none_is_in_the_air(moment: Moment) -> Non
 
 @given(moments((Phase.FRESH,)))
 def test_no_fetch_is_started_while_fresh(moment: Moment) -> None:
-    assume(rules.phase(moment.held, moment.now) is Phase.FRESH)
+    assume(phase(moment.held, moment.now) is Phase.FRESH)
 
     assert not moment.decision.start
 
@@ -238,7 +240,7 @@ def test_at_least_three_and_a_bounded_number_of_attempts_fit_in_before_expiry(
     while BOOT + moment < held.dead_at:
         attempts += 1
         luck = chances[attempts % len(chances)]
-        state = rules.failed(state, error, after(moment), POLICY, luck)
+        state = transitions.failed(state, error, after(moment), POLICY, luck)
         assert state.failure is not None
         moment = max(moment, state.failure.until - BOOT)
 
@@ -248,7 +250,9 @@ def test_at_least_three_and_a_bounded_number_of_attempts_fit_in_before_expiry(
 @given(LIFETIMES, st.floats(1e-5, 1e6))
 def test_an_answer_never_replaces_anything_if_it_is_dead(lifetime: float, late: float) -> None:
     with pytest.raises(CredentialsExpired):
-        rules.landed(State(), credentials(lifetime), SENT, after(lifetime + late), POLICY, 0.5)
+        transitions.landed(
+            State(), credentials(lifetime), SENT, after(lifetime + late), POLICY, 0.5
+        )
 
 
 @given(LIFETIMES, st.floats(-1e6, 1e6))
@@ -260,7 +264,7 @@ def test_a_wrong_local_clock_neither_shortens_nor_lengthens_a_life(
     expires = datetime.fromtimestamp(WALL + offset + lifetime, timezone.utc)
     answer = credentials(lifetime, expires_at=expires, clock_offset=timedelta(seconds=offset))
 
-    state = rules.landed(State(), answer, SENT, SENT, POLICY, 0.0)
+    state = transitions.landed(State(), answer, SENT, SENT, POLICY, 0.0)
 
     assert state.held is not None
     assert state.held.lifetime == pytest.approx(lifetime, abs=1e-2)
@@ -270,12 +274,14 @@ def test_a_wrong_local_clock_neither_shortens_nor_lengthens_a_life(
 def test_another_key_is_not_invalidated(moment: Moment, key: str) -> None:
     assume(key != moment.held.credentials.access_key)
 
-    assert rules.invalidated(moment.state, key, moment.now, moment.policy) is moment.state
+    assert transitions.invalidated(moment.state, key, moment.now, moment.policy) is moment.state
 
 
 @given(moments(), CHANCES)
 def test_a_failure_never_touches_what_is_held(moment: Moment, chance: float) -> None:
-    after_failure = rules.failed(moment.state, Down("down"), moment.now, moment.policy, chance)
+    after_failure = transitions.failed(
+        moment.state, Down("down"), moment.now, moment.policy, chance
+    )
 
     assert after_failure.held is moment.state.held
 
@@ -286,47 +292,47 @@ def test_a_failure_never_touches_what_is_held(moment: Moment, chance: float) -> 
 def test_credentials_without_an_expiry_stay_fresh_for_ever() -> None:
     answer = credentials(1, expires_at=None, token=None)
 
-    state = rules.landed(State(), answer, SENT, SENT, POLICY, 0.5)
+    state = transitions.landed(State(), answer, SENT, SENT, POLICY, 0.5)
 
-    assert rules.phase(state.held, after(1e9)) is Phase.FRESH
+    assert phase(state.held, after(1e9)) is Phase.FRESH
 
 
 def test_a_success_ends_the_outage_and_its_growing_pauses() -> None:
     state = held_for(43_200)
     for number in range(5):
-        state = rules.failed(state, Down("down"), after(40_000 + number), POLICY, 0.5)
+        state = transitions.failed(state, Down("down"), after(40_000 + number), POLICY, 0.5)
     answer = credentials(86_400, access_key="ASIAFAKE000000000002")
 
-    state = rules.landed(state, answer, SENT, after(40_010), POLICY, 0.5)
+    state = transitions.landed(state, answer, SENT, after(40_010), POLICY, 0.5)
 
     assert state.failure is None
-    again = rules.failed(state, Down("down"), after(40_011), POLICY, 0.5).failure
+    again = transitions.failed(state, Down("down"), after(40_011), POLICY, 0.5).failure
     assert again is not None
     assert again.count == 1
 
 
 def test_a_rejected_key_is_expired_at_once() -> None:
-    state = rules.invalidated(held_for(3600), "ASIAFAKE000000000001", after(10), POLICY)
+    state = transitions.invalidated(held_for(3600), "ASIAFAKE000000000001", after(10), POLICY)
 
-    assert rules.phase(state.held, after(10)) is Phase.EXPIRED
+    assert phase(state.held, after(10)) is Phase.EXPIRED
     assert rules.decide(state, after(10), POLICY, None, LIMIT) == (Do.WAIT, LIMIT, True)
 
 
 def test_a_rejection_ends_the_pause_by_default_and_not_as_aws_sdks_do() -> None:
-    failed = rules.failed(held_for(3600), Down("down"), after(10), POLICY, 0.5)
+    failed = transitions.failed(held_for(3600), Down("down"), after(10), POLICY, 0.5)
 
-    ours = rules.invalidated(failed, "ASIAFAKE000000000001", after(10), POLICY)
-    theirs = rules.invalidated(failed, "ASIAFAKE000000000001", after(10), SDK)
+    ours = transitions.invalidated(failed, "ASIAFAKE000000000001", after(10), POLICY)
+    theirs = transitions.invalidated(failed, "ASIAFAKE000000000001", after(10), SDK)
 
     assert ours.failure is None
     assert theirs.failure is failed.failure
 
 
 def test_the_rejected_key_is_not_taken_again() -> None:
-    state = rules.invalidated(held_for(3600), "ASIAFAKE000000000001", after(10), POLICY)
+    state = transitions.invalidated(held_for(3600), "ASIAFAKE000000000001", after(10), POLICY)
 
     with pytest.raises(CredentialsExpired, match="again"):
-        rules.landed(state, credentials(3600), SENT, after(11), POLICY, 0.5)
+        transitions.landed(state, credentials(3600), SENT, after(11), POLICY, 0.5)
 
 
 def test_rejections_in_quick_succession_are_believed_less_and_less() -> None:
@@ -337,12 +343,14 @@ def test_rejections_in_quick_succession_are_believed_less_and_less() -> None:
         assert held is not None
         if held.rejected:
             key = f"ASIAFAKE{number + 2:012d}"
-            state = rules.landed(
+            state = transitions.landed(
                 state, credentials(43_200, access_key=key), SENT, after(moment), POLICY, 0.5
             )
         before = state
         assert state.held is not None
-        state = rules.invalidated(state, state.held.credentials.access_key, after(moment), POLICY)
+        state = transitions.invalidated(
+            state, state.held.credentials.access_key, after(moment), POLICY
+        )
         believed += state is not before
 
     assert believed < 20
@@ -353,11 +361,13 @@ def test_rejections_long_apart_are_all_believed() -> None:
     for number in range(5):
         moment = 1000.0 * (number + 1)
         assert state.held is not None
-        state = rules.invalidated(state, state.held.credentials.access_key, after(moment), POLICY)
+        state = transitions.invalidated(
+            state, state.held.credentials.access_key, after(moment), POLICY
+        )
         assert state.held is not None
         assert state.held.rejected
         answer = credentials(43_200, access_key=f"ASIAFAKE{number + 2:012d}")
-        state = rules.landed(state, answer, SENT, after(moment), POLICY, 0.5)
+        state = transitions.landed(state, answer, SENT, after(moment), POLICY, 0.5)
 
 
 def test_an_identity_never_changes_under_a_session() -> None:
@@ -365,13 +375,13 @@ def test_an_identity_never_changes_under_a_session() -> None:
     answer = credentials(7200, account_id="210987654321", access_key="ASIAFAKE000000000002")
 
     with pytest.raises(FetchError, match="210987654321") as caught:
-        rules.landed(state, answer, SENT, after(1), POLICY, 0.5)
+        transitions.landed(state, answer, SENT, after(1), POLICY, 0.5)
 
     assert not caught.value.retryable
 
 
 def test_a_pause_ends_by_either_clock() -> None:
-    failure = rules.failed(held_for(3600), Down("down"), after(2400), POLICY, 0.5).failure
+    failure = transitions.failed(held_for(3600), Down("down"), after(2400), POLICY, 0.5).failure
 
     assert failure is not None
     assert failure.pauses(after(2401))
@@ -399,16 +409,16 @@ def test_moving_the_expiry_moves_every_phase_along() -> None:
     state = held_for(3600)
     soon = datetime.fromtimestamp(WALL + 100 + 30, timezone.utc)
 
-    moved = rules.expiring(state, soon, after(100))
+    moved = transitions.expiring(state, soon, after(100))
 
     assert moved.held is not None
     assert moved.held.left(after(100)) == pytest.approx(30)
-    assert rules.phase(moved.held, after(100)) is Phase.CRITICAL
+    assert phase(moved.held, after(100)) is Phase.CRITICAL
     assert moved.held.credentials.expires_at == soon
 
 
 def test_moving_the_expiry_of_nothing_does_nothing() -> None:
-    assert rules.expiring(State(), datetime.now(timezone.utc), SENT) == State()
+    assert transitions.expiring(State(), datetime.now(timezone.utc), SENT) == State()
 
 
 @pytest.mark.parametrize(("lifetime", "most"), [(900, 13), (1200, 10), (3600, 4), (43_200, 1)])
@@ -420,7 +430,7 @@ def test_source_calls_in_two_hours_follow_from_the_lifetime(lifetime: float, mos
         if rules.decide(state, now, POLICY, None, LIMIT).start:
             calls += 1
             expires = datetime.fromtimestamp(now.wall + lifetime, timezone.utc)
-            state = rules.landed(
+            state = transitions.landed(
                 state, credentials(lifetime, expires_at=expires), now, now, POLICY, 0.0
             )
 

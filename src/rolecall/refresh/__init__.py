@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .decide import Phase
 from .events import Event, EventKind, Listener
 from .policy import DEFAULT_POLICY, ExponentialBackoff, RefreshPolicy, UniformBackoff
+from .state import Phase
 from .threads import Refresher
 
 __all__ = [

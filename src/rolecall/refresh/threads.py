@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import random
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,32 +14,22 @@ from functools import partial
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials, Source
-from ..errors import CredentialsExpired, FetchError, RolecallError, Unreachable
+from ..errors import CredentialsExpired, FetchError, Unreachable
 from ..fork import tell_after_fork
 from . import decide as rules
-from .decide import Do, Flying, Instant, Phase, State
-from .events import Event, EventKind, Listener
+from . import transitions
+from .decide import Do
+from .events import Listener
+from .flight import Flight, anew
 from .policy import DEFAULT_POLICY, RefreshPolicy
-
-log: logging.Logger = logging.getLogger("rolecall")
-log.addHandler(logging.NullHandler())
+from .state import EMPTY, Flying, Instant, Phase, State, phase, read
+from .telling import Teller
 
 #: A source that hangs costs a thread each time it is asked anew: not without end.
 MOST_HANGING = 4
 
 #: A slow request may come back with a key that was replaced a rotation or two ago.
 RECENT_KEYS = 4
-
-
-class Flight:
-    """One call of the source. It belongs to nobody who waits for it."""
-
-    __slots__ = ("as_seen", "future", "thread")
-
-    def __init__(self, as_seen: Flying) -> None:
-        self.as_seen: Flying = as_seen
-        self.future: Future[BaseException | None] = Future()
-        self.thread: int | None = None  # whose stack the source is called on
 
 
 class Refresher:
@@ -71,11 +58,11 @@ class Refresher:
         self._boottime = clock.boottime
         self._time = clock.time
         self._rng = rng
-        self._on_event = on_event
+        self._teller = Teller(self.name, on_event)
         # Guards writes of _state and _flight; never held over a call. Reentrant, because the
         # garbage collector may run a finalizer that reads from this very refresher.
         self._lock = threading.RLock()
-        self._state: State = rules.EMPTY
+        self._state: State = EMPTY
         self._inside: int | None = None  # the thread that holds _lock
         self._flight: Flight | None = None
         self._told_expired = 0  # the last generation whose being served expired was told
@@ -106,7 +93,7 @@ class Refresher:
         return self._get_slowly()
 
     def _get_slowly(self) -> Credentials:
-        now = rules.read(self.clock)
+        now = read(self.clock)
         state, flight = self._state, self._flight
         flying = None if flight is None or flight.as_seen.lost(now) else flight.as_seen
         me = threading.get_ident()
@@ -122,7 +109,7 @@ class Refresher:
             if flight is not None and leader:
                 # Only the caller's own thread may prompt a person at a terminal.
                 self._take_off(flight, inline=waits and self._interactive)
-            self._tell_lost(lost)
+            self._teller.lost(lost, self._state)
             if flight is not None and waits:
                 return self._wait(flight, decision.wait)
         return self._outcome(state, now, decision.do, None)
@@ -173,7 +160,7 @@ class Refresher:
                 flight is not None
                 and decision.do is Do.WAIT
                 and flight.as_seen.critical_until is None
-                and rules.phase(state.held, now) is Phase.CRITICAL
+                and phase(state.held, now) is Phase.CRITICAL
             ):
                 flight.as_seen = replace(flight.as_seen, critical_until=now.boot + decision.wait)
         return state, flight, leader, decision, lost
@@ -188,16 +175,6 @@ class Refresher:
             finally:
                 self._inside = before
 
-    def _tell_lost(self, lost: Flight | None) -> None:
-        if lost is None:
-            return
-        log.warning(
-            "%s: the source has not answered within %g s and is asked anew",
-            self.name,
-            lost.as_seen.limit,
-        )
-        self._tell("fetch_lost")
-
     def _asked_by_itself(self) -> FetchError:
         return FetchError(
             f"{self.name}: the source uses the very session that it is to give credentials to",
@@ -210,11 +187,11 @@ class Refresher:
         self.clock.wait(flight.future, seconds)
         if not flight.future.done():
             # Held credentials may have died meanwhile; then there is nothing to serve instead.
-            now = rules.read(self.clock)
+            now = read(self.clock)
             if rules.after_waiting(self._state, now, self.policy).do is Do.RAISE:
                 self.clock.wait(flight.future, flight.as_seen.remaining(now))
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
-        now = rules.read(self.clock)
+        now = read(self.clock)
         state = self._state
         return self._outcome(state, now, rules.after_waiting(state, now, self.policy).do, error)
 
@@ -227,11 +204,10 @@ class Refresher:
                 error = state.failure.error
             if error is None:
                 error = self._expired(state)
-            raise _anew(error) from error
-        if rules.phase(held, now) is Phase.EXPIRED and self._told_expired != held.generation:
+            raise anew(error) from error
+        if phase(held, now) is Phase.EXPIRED and self._told_expired != held.generation:
             self._told_expired = held.generation
-            log.warning("%s: expired credentials are served, as the policy says", self.name)
-            self._tell("expired_served")
+            self._teller.expired_served(state)
         return held.credentials
 
     def _unanswered(self, flight: Flight) -> FetchError:
@@ -302,10 +278,10 @@ class Refresher:
         sent = flight.as_seen.started
         chance = self._rng()
         with self._guard():
-            now = rules.read(self.clock)
+            now = read(self.clock)
             late = self._flight is not flight
             before = self._state
-            state = rules.landed(before, credentials, sent, now, self.policy, chance)
+            state = transitions.landed(before, credentials, sent, now, self.policy, chance)
             assert state.held is not None
             if late and before.held is not None and state.held.dead_at <= before.held.dead_at:
                 state = before
@@ -313,58 +289,21 @@ class Refresher:
             if not late:
                 self._flight = None
         if late:
-            self._tell("late_answer")
+            self._teller.late_answer(state)
         if state is not before:
             self._recent.append(credentials.access_key)
-            log.info(
-                "%s: refreshed; %s expires at %s",
-                self.name,
-                credentials.access_key,
-                credentials.expires_at,
-            )
-            self._tell("refreshed")
+            self._teller.refreshed(state)
 
     def _crash(self, flight: Flight, error: BaseException) -> None:
         chance = self._rng()
         with self._guard():
-            now = rules.read(self.clock)
+            now = read(self.clock)
             if self._flight is not flight:
                 return  # lost long ago; another one speaks for the source now
-            state = self._state = rules.failed(self._state, error, now, self.policy, chance)
+            state = self._state = transitions.failed(self._state, error, now, self.policy, chance)
             self._flight = None
         assert state.failure is not None
-        pause = state.failure.until - now.boot
-        log.warning(
-            "%s: refresh failed, next attempt in %.0f s at the earliest: %s: %s",
-            self.name,
-            pause,
-            type(error).__name__,
-            error,
-        )
-        self._tell("refresh_failed", error=error, next_attempt=pause)
-
-    def _tell(
-        self,
-        kind: EventKind,
-        *,
-        error: BaseException | None = None,
-        next_attempt: float | None = None,
-    ) -> None:
-        if self._on_event is None:
-            return
-        held = self._state.held
-        event = Event(
-            kind=kind,
-            name=self.name,
-            access_key=None if held is None else held.credentials.access_key,
-            expires_at=None if held is None else held.credentials.expires_at,
-            next_attempt=next_attempt,
-            error=error,
-        )
-        try:
-            self._on_event(event)
-        except Exception:  # a listener's mistake must not cost anyone their credentials
-            log.exception("%s: on_event raised for %s", self.name, kind)
+        self._teller.failed(state, now)
 
     # ── steering ─────────────────────────────────────────────────────────────────────────
 
@@ -374,7 +313,7 @@ class Refresher:
         Raises:
             FetchError: the source failed. What is held stays in use.
         """
-        now = rules.read(self.clock)
+        now = read(self.clock)
         flying = self._flight
         if flying is not None and flying.thread == threading.get_ident():
             raise self._asked_by_itself()
@@ -382,11 +321,11 @@ class Refresher:
         assert flight is not None
         if leader:
             self._take_off(flight, inline=self._interactive)
-        self._tell_lost(lost)
+        self._teller.lost(lost, self._state)
         self.clock.wait(flight.future, flight.as_seen.remaining(now))
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
         if error is not None:
-            raise _anew(error) from error
+            raise anew(error) from error
         return self.get()
 
     def invalidate(self, access_key: str) -> bool:
@@ -397,27 +336,26 @@ class Refresher:
         """
         with self._guard():
             before = self._state
-            now = rules.read(self.clock)
-            self._state = state = rules.invalidated(before, access_key, now, self.policy)
+            now = read(self.clock)
+            self._state = state = transitions.invalidated(before, access_key, now, self.policy)
         if state is before:
             return False
         reject: Callable[[str], object] | None = getattr(self.source, "reject", None)
         if reject is not None:
             reject(access_key)
-        log.warning("%s: a service rejected %s as expired", self.name, access_key)
-        self._tell("invalidated")
+        self._teller.invalidated(state, access_key)
         return True
 
     def reinstate(self, access_key: str) -> None:
         """Take *access_key* back, which was invalidated, because nothing newer can be had."""
         with self._guard():
-            now = rules.read(self.clock)
-            self._state = rules.reinstated(self._state, access_key, now)
+            now = read(self.clock)
+            self._state = transitions.reinstated(self._state, access_key, now)
 
     def set_expiry(self, expires_at: datetime) -> None:
         """Let the held credentials expire at *expires_at*: for tests of programs on botocore."""
         with self._guard():
-            self._state = rules.expiring(self._state, expires_at, rules.read(self.clock))
+            self._state = transitions.expiring(self._state, expires_at, read(self.clock))
 
     # ── looking ──────────────────────────────────────────────────────────────────────────
 
@@ -434,7 +372,7 @@ class Refresher:
     @property
     def phase(self) -> Phase:
         """How far the held credentials are on their way to expiry."""
-        return rules.phase(self._state.held, rules.read(self.clock))
+        return phase(self._state.held, read(self.clock))
 
     @property
     def remaining(self) -> timedelta | None:
@@ -442,7 +380,7 @@ class Refresher:
         held = self._state.held
         if held is None or held.credentials.expires_at is None:
             return None
-        return timedelta(seconds=max(0.0, held.left(rules.read(self.clock))))
+        return timedelta(seconds=max(0.0, held.left(read(self.clock))))
 
     def after_fork(self) -> None:
         """Forget the parent's lock and flight; called in a forked child."""
@@ -450,20 +388,3 @@ class Refresher:
         self._inside = None
         self._flight = None
         self._lost = []
-
-
-def _anew(error: BaseException) -> BaseException:
-    """Return an exception equal to *error*, without its traceback.
-
-    A stored instance that is raised again and again grows its traceback without bound.
-    """
-    if isinstance(error, RolecallError):
-        return error.copy()
-    if isinstance(error, Exception):
-        try:
-            again = copy.copy(error)
-        except Exception:  # an exception of somebody's own that cannot be copied
-            return FetchError(f"{type(error).__name__}: {error}")
-        again.__traceback__ = None
-        return again
-    return FetchError(f"the fetch was interrupted by {type(error).__name__}")

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from ..credentials import Credentials
 from ..errors import ConfigError, FetchError
 from ..refresh import Phase, Refresher
-from ..refresh.decide import read
+from ..refresh.state import read
 from ..sources.refusals import translate
 from ..stores import Stored
 

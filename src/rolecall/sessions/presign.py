@@ -60,8 +60,8 @@ class Presigning:
         warnings.warn(
             f"this presigned URL says it is valid for {expires_in}, but its credentials expire in "
             f"{timedelta(seconds=round(left.total_seconds()))}: call "
-            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn or "
-            "a longer DurationSeconds",
+            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn "
+            "or a longer DurationSeconds",
             UserWarning,
             stacklevel=3,
         )

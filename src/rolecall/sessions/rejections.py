@@ -13,7 +13,7 @@ from typing import Any
 from botocore.session import Session
 
 from ..refresh import Refresher
-from ..refresh.decide import read
+from ..refresh.state import read
 
 log: logging.Logger = logging.getLogger("rolecall")
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from ..credentials import Credentials
 from ..errors import FetchError
-from ..refresh.decide import read
 from ..refresh.policy import RefreshPolicy, UniformBackoff
+from ..refresh.state import read
 from ..refresh.threads import Refresher
 from .clock import FakeClock
 from .source import FakeSource
