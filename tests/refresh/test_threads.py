@@ -609,8 +609,10 @@ print("bye")
 
 
 def test_a_read_while_the_interpreter_goes_down_works() -> None:
+    """First when no thread can be started any more (3.12), then in the very last finalizers."""
     program = """
 import atexit
+import sys
 from rolecall.refresh import Refresher
 from rolecall.testing import FakeClock, FakeSource
 clock = FakeClock()
@@ -618,15 +620,22 @@ refresher = Refresher(FakeSource(clock), clock=clock)
 class Last:
     def __del__(self, get=refresher.get):
         print(get().access_key)
-last = Last()
-atexit.register(lambda: print("atexit", refresher.get().access_key) or clock.tick(hours=2))
+# CPython 3.13 crashes in datetime by then, whoever uses it.
+last = None if sys.version_info[:2] == (3, 13) else Last()
+@atexit.register
+def late():
+    print(refresher.get().access_key)
+    clock.tick(hours=2)
+    print(refresher.get().access_key)
+    clock.tick(hours=2)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
 
-    assert done.stdout.splitlines() == ["atexit ASIAFAKE000000000001", "ASIAFAKE000000000002"]
-    assert done.stderr == ""
+    reads = 2 if sys.version_info[:2] == (3, 13) else 3
+    assert done.stdout.splitlines() == [f"ASIAFAKE{n:012d}" for n in range(1, reads + 1)]
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ten_thousand_rotations_leave_nothing_behind(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
+from botocore.credentials import AssumeRoleProvider, DeferredRefreshableCredentials
 from botocore.session import Session
 
 from ..chain import (
@@ -27,7 +28,7 @@ from ..errors import ConfigError, InvalidChain
 from ..fork import ForkSafeLock
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
-from ..sources.mfa import CodeSource, GivenThenAsked, StaticCode, code_source
+from ..sources.mfa import CodeSource, code_source
 from ..sources.origin import (
     SESSION_METHODS,
     SHIPPABLE_METHODS,
@@ -39,7 +40,7 @@ from ..sources.refusals import invalid, misconfigured
 from ..sources.sts import AssumeRole
 from ..stores import cache_key
 from .boto import RoleSession, open_child
-from .origins import open_origin, open_session_token, stored_in_cache
+from .origins import given_first, open_origin, open_session_token, stored_in_cache
 from .recipe import Recipe, Region
 from .upstream import botocore_session
 
@@ -79,16 +80,29 @@ def chain_of(session: Any) -> RoleChain:
     if isinstance(session, RoleSession):
         return session.chain or RoleChain(GivenSession(session))
     inner = botocore_session(session)
-    method = getattr(load_credentials(inner), "method", None)
+    credentials = load_credentials(inner)
+    method = getattr(credentials, "method", None)
     if method not in SHIPPABLE_METHODS or (
-        # Credentials somebody put in under botocore's name: no profile says how to make them.
-        method == "assume-role" and "role_arn" not in inner.get_scoped_config()
+        method == "assume-role" and not _of_a_profile(inner, credentials)
     ):
         return RoleChain(GivenSession(session))
     named = inner.instance_variables().get("profile")
     if named is None and method != "env":
         named = inner.profile
     return RoleChain(Ambient() if named is None else Profile(named))
+
+
+def _of_a_profile(session: Session, credentials: Any) -> bool:
+    """Return whether botocore made *credentials* from a profile with a role_arn.
+
+    Others put credentials in under the same name, and no profile says how to make those.
+    """
+    resolver: Any = session.get_component("credential_provider")
+    return (
+        type(credentials) is DeferredRefreshableCredentials
+        and any(isinstance(one, AssumeRoleProvider) for one in getattr(resolver, "providers", ()))
+        and "role_arn" in session.get_scoped_config()
+    )
 
 
 def is_role_session(session: Session, environ: Mapping[str, str]) -> bool:
@@ -167,7 +181,7 @@ def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
         return code_source(recipe.token_code, serial, clock=recipe.clock)
     if recipe.token_code is not None:
         asked = _codes(parent, serial, replace(recipe, token_code=None))
-        return GivenThenAsked(StaticCode(recipe.token_code, serial), asked)
+        return given_first(recipe, serial, asked)
     shared = _shared(parent)
     key = (serial, _who(recipe.mfa_token_provider), id(recipe.clock))
     with shared.lock:

@@ -35,7 +35,7 @@ from ..credentials import Source
 from ..errors import ConfigError
 from ..fork import ForkSafeLock
 from ..sources.clients import sts_client
-from ..sources.mfa import code_source
+from ..sources.mfa import CodeSource, GivenThenAsked, StaticCode, code_source
 from ..sources.origin import DyingSource, identity
 from ..sources.sts import AssumeRoleWithWebIdentity, GetSessionToken
 from ..sources.web_identity import TokenFile, called_token
@@ -187,7 +187,11 @@ def open_session_token(
 ) -> RoleSession:
     """Return a session of *base*'s own user, made by GetSessionToken, with MFA if *serial*."""
     inner = botocore_session(base)
-    codes = None if serial is None else code_source(recipe.codes, serial, clock=recipe.clock)
+    codes = None
+    if serial is not None:
+        codes = code_source(recipe.codes, serial, clock=recipe.clock)
+        if recipe.mfa_token_provider is not None:
+            codes = given_first(recipe, serial, codes)
     source = GetSessionToken(
         lambda: sts_client(inner, recipe.sts_client_kwargs),
         duration=duration,
@@ -214,6 +218,13 @@ def open_session_token(
         recipe=recipe,
         chain=chain,
     )
+
+
+def given_first(recipe: Recipe, serial: str, asked: CodeSource) -> CodeSource:
+    """Return what gives the recipe's own code first, if it has one, then what *asked* gives."""
+    if recipe.token_code is None:
+        return asked
+    return GivenThenAsked(StaticCode(recipe.token_code, serial), asked)
 
 
 def stored_in_cache(
