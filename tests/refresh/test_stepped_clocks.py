@@ -112,14 +112,14 @@ def test_a_clock_that_is_put_right_in_flight_leaves_the_life_as_it_is() -> None:
 
 
 def test_a_freeze_is_noticed_after_a_clock_was_set_back_in_flight() -> None:
-    source = Stepped(HOUR, wrong=HOUR, step=-HOUR, way=1.0, measured=False)
+    source = Stepped(HOUR, wrong=0.0, step=-HOUR, way=1.0, measured=False)
     refresher = Refresher(source, clock=source.clock, rng=lambda: 0.0, name="stepped")
-    refresher.get()
+    held = refresher.get()
+    refresher.source = FakeSource(source.clock)
 
     source.clock.jump(hours=1)
 
-    with pytest.raises(CredentialsExpired):
-        refresher.get()
+    assert refresher.get() is not held
 
 
 @pytest.mark.parametrize("slow", [-HOUR, HOUR], ids=["slow", "fast"])

@@ -227,3 +227,23 @@ def test_they_do_not_travel_either_where_the_profile_at_hand_is_another_role(
 
     with pytest.raises(ConfigError, match="cannot be pickled"):
         pickle.dumps(session)
+
+
+@pytest.mark.parametrize("make", [put_in, provided])
+def test_nor_is_their_cached_session_handed_to_that_role(
+    cloud: StrictCloud,
+    own_home: Path,
+    fake_clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[], boto3.Session],
+) -> None:
+    be_a_role(monkeypatch, cloud, own_home, HERE)
+    monkeypatch.setenv("AWS_PROFILE", "hub")
+    cloud.trust(SPOKE, [MIDDLE])
+    cache: dict[str, Any] = {}
+    assert arn_of(rolecall.assume_role(make(), SPOKE, cache=cache, clock=fake_clock))
+
+    hub = boto3.Session(profile_name="hub")
+
+    with pytest.raises(rolecall.AccessDenied):
+        arn_of(rolecall.assume_role(hub, SPOKE, cache=cache, clock=fake_clock))

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from botocore.credentials import AssumeRoleProvider, DeferredRefreshableCredentials
 from botocore.session import Session
 
 from ..chain import (
@@ -31,8 +30,8 @@ from ..sources.clients import check_keywords, sts_client
 from ..sources.mfa import CodeSource, code_source
 from ..sources.origin import (
     SESSION_METHODS,
-    SHIPPABLE_METHODS,
     DyingSource,
+    from_its_profile,
     identity,
     load_credentials,
 )
@@ -80,29 +79,13 @@ def chain_of(session: Any) -> RoleChain:
     if isinstance(session, RoleSession):
         return session.chain or RoleChain(GivenSession(session))
     inner = botocore_session(session)
-    credentials = load_credentials(inner)
-    method = getattr(credentials, "method", None)
-    if method not in SHIPPABLE_METHODS or (
-        method == "assume-role" and not _of_a_profile(inner, credentials)
-    ):
+    method = getattr(load_credentials(inner), "method", None)
+    if not from_its_profile(inner):
         return RoleChain(GivenSession(session))
     named = inner.instance_variables().get("profile")
     if named is None and method != "env":
         named = inner.profile
     return RoleChain(Ambient() if named is None else Profile(named))
-
-
-def _of_a_profile(session: Session, credentials: Any) -> bool:
-    """Return whether botocore made *credentials* from a profile with a role_arn.
-
-    Others put credentials in under the same name, and no profile says how to make those.
-    """
-    resolver: Any = session.get_component("credential_provider")
-    return (
-        type(credentials) is DeferredRefreshableCredentials
-        and any(isinstance(one, AssumeRoleProvider) for one in getattr(resolver, "providers", ()))
-        and "role_arn" in session.get_scoped_config()
-    )
 
 
 def is_role_session(session: Session, environ: Mapping[str, str]) -> bool:

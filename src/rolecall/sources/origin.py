@@ -15,7 +15,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    UnknownCredentialError,
+)
 from botocore.session import Session
 
 from ..clock import Clock
@@ -113,6 +119,28 @@ def load_credentials(session: Session) -> Any:
     if credentials is None:
         raise NoCredentialsError()
     return credentials
+
+
+def from_its_profile(session: Session) -> bool:
+    """Return whether *session*'s credentials are what botocore makes of its configuration.
+
+    Not so: credentials somebody put in, or a provider of somebody's own, under botocore's name.
+    """
+    credentials = load_credentials(session)
+    method = str(getattr(credentials, "method", None))
+    if method not in SHIPPABLE_METHODS:
+        return False
+    try:
+        provider = session.get_component("credential_provider").get_provider(method)
+    except UnknownCredentialError:
+        return False
+    if not type(provider).__module__.startswith("botocore."):
+        return False
+    if method != "assume-role":
+        return True
+    # botocore's own are always deferred ones.
+    named = "role_arn" in session.get_scoped_config()
+    return named and type(credentials) is DeferredRefreshableCredentials
 
 
 def facts(session: Session) -> SourceFacts:
@@ -244,7 +272,7 @@ def identity(session: Session) -> str:
     known = facts(session)
     if known.access_key:
         return f"key:{known.access_key}"
-    lineage = _lineage(session)
+    lineage = _lineage(session) if from_its_profile(session) else []
     if known.method in ("assume-role", "sso", "login", "custom-process") and lineage:
         digest = hashlib.sha256(repr(lineage).encode()).hexdigest()
         return f"profile:{session.profile}:{known.method}:{digest}"
