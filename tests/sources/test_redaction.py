@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from rolecall.sources.redaction import redact
+from rolecall.sources.redaction import redact, redact_logs
 
 SECRET = "fake-secret/with+every=sign"
 
@@ -23,6 +25,19 @@ SECRET = "fake-secret/with+every=sign"
 )
 def test_a_secret_field_keeps_its_name_and_loses_its_value(text: str) -> None:
     assert redact(text % SECRET) == text % "***"
+
+
+def test_a_traceback_that_botocore_logs_is_redacted_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    redact_logs()
+    try:
+        raise RuntimeError(f"the vault said secret_access_key={SECRET}")
+    except RuntimeError:
+        logging.getLogger("botocore.credentials").warning("refresh failed", exc_info=True)
+
+    assert "RuntimeError: the vault said secret_access_key=***" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_what_is_no_secret_stays() -> None:

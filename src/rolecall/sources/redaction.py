@@ -59,9 +59,13 @@ class Redacting(logging.Filter):
         safe = redact(said)
         if safe != said:
             record.msg, record.args = safe, ()
+        if record.exc_info and not record.exc_text:
+            # Handlers print this text where it is there, instead of the traceback.
+            record.exc_text = redact(_FORMATTER.formatException(record.exc_info))
         return True
 
 
+_FORMATTER = logging.Formatter()
 _FILTER = Redacting()
 
 
