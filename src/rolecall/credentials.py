@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 NO_TIME = timedelta(0)
 
@@ -47,6 +47,18 @@ class Credentials:
                     f"expires_at must be aware, got {self.expires_at.isoformat()} without time zone"
                 )
             object.__setattr__(self, "expires_at", self.expires_at.astimezone(timezone.utc))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "Credentials do not pickle, for they hold secrets: send a RoleChain, and let the other "
+            "process assume the role itself"
+        )
+
+    def __copy__(self) -> Credentials:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Credentials:
+        return self
 
 
 @runtime_checkable

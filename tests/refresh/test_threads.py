@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import os
@@ -766,6 +767,15 @@ def test_errors_travel_to_another_process() -> None:
         {"a": 1},
         False,
     )
+
+
+def test_credentials_are_copied_but_never_pickled(clock: FakeClock, source: FakeSource) -> None:
+    held = source.get()
+
+    assert copy.deepcopy(held) is copy.copy(held) is held
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="send a RoleChain"):
+            pickle.dumps(held, protocol)
 
 
 def test_credentials_must_be_whole_and_aware() -> None:
