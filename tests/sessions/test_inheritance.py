@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import boto3
 import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.configprovider import ConstantProvider
 from scenes import HUB, SPOKE
 
 import rolecall
@@ -124,6 +126,22 @@ def test_smart_defaults_still_come_through(own_home: Path, monkeypatch: pytest.M
 
     assert ours.connect_timeout == theirs.connect_timeout
     assert ours.retries == theirs.retries
+
+
+def test_what_a_parent_has_by_default_only_gives_way_to_smart_defaults() -> None:
+    """botocore puts the defaults of a mode where a chain's own default is."""
+    session = boto3.Session(
+        aws_access_key_id="AKIAFAKE000000000001",
+        aws_secret_access_key="fake-secret",
+        region_name="eu-west-1",
+    )
+    store = rolecall.assume_role(session, HUB)._session.get_component("config_store")
+    provider = copy.deepcopy(store.get_config_provider("retry_mode"))
+    provider.set_default_provider(ConstantProvider("of the mode"))
+
+    assert provider.provide() == "of the mode"
+    session._session.set_config_variable("retry_mode", "adaptive")
+    assert provider.provide() == "adaptive", "what was chosen does not"
 
 
 @pytest.mark.parametrize(
