@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,34 @@ def no_thread_left_behind() -> Iterator[None]:
             + ", ".join(sorted(left)),
             pytrace=False,
         )
+
+
+class Child:
+    """A forked process that is answering a question; it never comes back into pytest."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def said_yes(self) -> bool:
+        """Wait for the answer; False too where it raised or did not end within 20 s."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
+
+
+@pytest.fixture
+def fork() -> Callable[[Callable[[], object]], Child]:
+    """Return a function that forks and asks the child something."""
+
+    def fork(question: Callable[[], object]) -> Child:
+        pid = os.fork()
+        if pid:
+            return Child(pid)
+        yes = False
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise in here
+            signal.alarm(20)
+            yes = bool(question())
+        finally:
+            # Whatever was raised: two pytests must not run on.
+            os._exit(0 if yes else 1)
+
+    return fork

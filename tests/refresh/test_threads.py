@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -560,29 +559,27 @@ def test_a_machine_whose_clock_is_an_hour_off_makes_no_more_calls(
 
 
 def test_a_child_forked_during_a_refresh_reads_and_refreshes(
-    make: Make, clock: FakeClock, source: FakeSource
+    make: Make, clock: FakeClock, source: FakeSource, fork: Callable[..., Any]
 ) -> None:
     refresher = make()
     held = refresher.get()
     clock.tick(EXPIRED)
     source.before = gate = Gate()
 
+    def reads_and_refreshes() -> bool:
+        source.before = None
+        return refresher._flight is None and refresher.get() is not held
+
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(refresher.get)
         gate.wait_for_arrival()
         refresher._lock.acquire()  # the worst moment: the lock is held as well
-        child = os.fork()
-        if child == 0:
-            source.before = None
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise here
-            signal.alarm(20)
-            ok = refresher._flight is None and refresher.get() is not held
-            os._exit(0 if ok else 1)
+        child = fork(reads_and_refreshes)
         refresher._lock.release()
-        _, status = os.waitpid(child, 0)
+        answer = child.said_yes()
         gate.open()
 
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert answer
         assert reader.result(timeout=20) is not held
 
 

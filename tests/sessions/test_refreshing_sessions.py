@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -556,7 +557,11 @@ def test_one_sts_client_serves_all_children_of_a_session(
 
 
 def test_a_forked_child_does_not_talk_on_its_parents_connection(
-    assume: Assume, user: boto3.Session, cloud: StrictCloud, fake_clock: FakeClock
+    assume: Assume,
+    user: boto3.Session,
+    cloud: StrictCloud,
+    fake_clock: FakeClock,
+    fork: Callable[..., Any],
 ) -> None:
     session = assume()
     session.get_credentials().get_frozen_credentials()
@@ -564,25 +569,19 @@ def test_a_forked_child_does_not_talk_on_its_parents_connection(
     parents = sts_client(botocore_session(user))
     fake_clock.tick(hours=2)
 
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise here
-        signal.alarm(20)
-        try:
-            ok = bool(credentials.get_frozen_credentials().access_key)
-            ok = ok and sts_client(botocore_session(user)) is not parents
-        except BaseException:
-            ok = False
-        os._exit(0 if ok else 1)
-    credentials.get_frozen_credentials()
-    _, status = os.waitpid(child, 0)
+    def talks_on_its_own() -> bool:
+        fetched = bool(credentials.get_frozen_credentials().access_key)
+        return fetched and sts_client(botocore_session(user)) is not parents
 
-    assert os.waitstatus_to_exitcode(status) == 0
+    child = fork(talks_on_its_own)
+    credentials.get_frozen_credentials()
+
+    assert child.said_yes()
     assert cloud.calls("AssumeRole") == 3
 
 
 def test_a_child_forked_while_credentials_are_looked_up_is_not_held_up(
-    assume: Assume, cloud: StrictCloud, own_home: Path
+    assume: Assume, cloud: StrictCloud, own_home: Path, fork: Callable[..., Any]
 ) -> None:
     """A look-up may run a program or ask the network, and takes as long as that takes."""
     fifo = own_home / "answer"
@@ -601,14 +600,9 @@ def test_a_child_forked_while_credentials_are_looked_up_is_not_held_up(
     looker.start()
     writer = os.open(fifo, os.O_WRONLY)  # returns once the program reads: the lock is held
     try:
-        child = os.fork()
-        if child == 0:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's would raise here
-            signal.alarm(20)
-            os._exit(0 if assume().get_credentials().access_key else 1)
-        _, status = os.waitpid(child, 0)
+        child = fork(lambda: assume().get_credentials().access_key)
 
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert child.said_yes()
         assert assume().get_credentials().access_key, "another session is not held up either"
         assert looker.is_alive()
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pickle
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,17 +13,18 @@ from rolecall.stores import MemoryStore
 from rolecall.testing.contracts import KEY, credentials
 
 
-def test_a_lock_held_at_a_fork_is_free_in_the_child() -> None:
+def test_a_lock_held_at_a_fork_is_free_in_the_child(fork: Callable[..., Any]) -> None:
     store = MemoryStore()
     store.put(KEY, credentials())
 
-    with store.lock(KEY, timedelta(0)):
-        child = os.fork()
-        if child == 0:
-            with store.lock(KEY, timedelta(0)) as held:
-                os._exit(0 if held and store.get(KEY) == credentials() else 1)
+    def free() -> bool:
+        with store.lock(KEY, timedelta(0)) as held:
+            return held and store.get(KEY) == credentials()
 
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with store.lock(KEY, timedelta(0)):
+        child = fork(free)
+
+    assert child.said_yes()
 
 
 def test_it_holds_secrets_and_refuses_to_pickle() -> None:
