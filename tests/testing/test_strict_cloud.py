@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,3 +269,17 @@ def fetch(url: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+# Threads
+
+
+def test_making_a_session_writes_no_file_that_another_thread_may_be_reading(
+    cloud: StrictCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise AssertionError(f"{path.name} was written again")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+
+    client(cloud, "sts").get_caller_identity()

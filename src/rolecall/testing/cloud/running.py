@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +59,16 @@ class Running:
         except BaseException:
             self.backend.close()
             raise
+        # Not a TemporaryDirectory: its finalizer would run in a forked child as well.
+        self._folder: Path = Path(tempfile.mkdtemp(prefix="rolecall-cloud-"))
+        #: A file with nothing in it, for sessions to read instead of the user's own.
+        self.empty_file: Path = self._folder / "credentials"
+        self.empty_file.touch()
+        #: Leads every service to this cloud. Written before any session can read it.
+        self.config_file: Path = self._folder / "config"
+        self.config_file.write_text(
+            f"[default]\nregion = {REGION}\nendpoint_url = {self.server.url}\n", "utf-8"
+        )
         self._lock = threading.Lock()  # guards the user keys
         self._user_keys: dict[tuple[str, str], Key] = {}
 
@@ -78,22 +87,3 @@ class Running:
             if (user, account) not in self._user_keys:
                 self._user_keys[user, account] = self.backend.user_key(user, account, "aws")
             return self._user_keys[user, account]
-
-    @cached_property
-    def _folder(self) -> Path:
-        # Not a TemporaryDirectory: its finalizer would run in a forked child as well.
-        return Path(tempfile.mkdtemp(prefix="rolecall-cloud-"))
-
-    @cached_property
-    def empty_file(self) -> Path:
-        """A file with nothing in it, for sessions to read instead of the user's own."""
-        path = self._folder / "credentials"
-        path.touch()
-        return path
-
-    def config_file(self, url: str) -> Path:
-        """Return an AWS configuration file that leads every service to *url*."""
-        path = self._folder / "config"
-        if not path.exists():
-            path.write_text(f"[default]\nregion = {REGION}\nendpoint_url = {url}\n", "utf-8")
-        return path

@@ -115,7 +115,7 @@ class StrictCloud:
 
         held = self.credentials(user=user, account=account)
         core = Session()
-        core.set_config_variable("config_file", str(self._up.config_file(self.url)))
+        core.set_config_variable("config_file", str(self._up.config_file))
         core.set_config_variable("credentials_file", str(self._up.empty_file))
         core.set_config_variable("profile", "default")
         return boto3.Session(
