@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "rolecall"
 
 # The one file that lists the private names of botocore and boto3 that rolecall leans on.
-UPSTREAM = SOURCE / "sessions" / "upstream.py"
+UPSTREAM = SOURCE / "sources" / "upstream.py"
 UPSTREAM_LIBRARIES = {"aiobotocore", "boto3", "botocore", "s3transfer", "urllib3"}
 
 SKIPPED_FOLDERS = {

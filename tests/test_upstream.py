@@ -10,7 +10,7 @@ import botocore.credentials
 import botocore.session
 import pytest
 
-from rolecall.sessions.upstream import PRIVATE_NAMES, botocore_session
+from rolecall.sources.upstream import PRIVATE_NAMES, botocore_session
 
 
 @pytest.mark.parametrize(("module", "owner", "name", "why"), PRIVATE_NAMES)

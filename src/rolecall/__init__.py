@@ -50,10 +50,14 @@ if TYPE_CHECKING:
     from .sessions import assumed_role_session as assumed_role_session
     from .sessions import patch_boto3 as patch_boto3
     from .sessions import refreshable_session as refreshable_session
+    from .stores import AwsCliStore as AwsCliStore
     from .stores import FileStore as FileStore
     from .stores import JSONFileCache as JSONFileCache
+    from .stores import KeyringStore as KeyringStore
     from .stores import MemoryStore as MemoryStore
+    from .stores import RedisStore as RedisStore
     from .stores import Store as Store
+    from .stores import open_store as open_store
 
 #: Where each public name lives.
 _HOMES = {
@@ -61,6 +65,7 @@ _HOMES = {
     "AccessDenied": "errors",
     "Ambient": "chain",
     "AsyncSource": "credentials",
+    "AwsCliStore": "stores",
     "ConfigError": "errors",
     "CredentialSource": "chain",
     "Credentials": "credentials",
@@ -72,10 +77,12 @@ _HOMES = {
     "Identity": "sessions",
     "InvalidChain": "errors",
     "JSONFileCache": "stores",
+    "KeyringStore": "stores",
     "MFARequired": "errors",
     "MemoryStore": "stores",
     "Problem": "errors",
     "Profile": "chain",
+    "RedisStore": "stores",
     "RefreshPolicy": "refresh",
     "RefreshingCredentials": "sessions",
     "Role": "chain",
@@ -96,6 +103,7 @@ _HOMES = {
     "generate_lambda_session_name": "chain",
     "get_assumed_role_session_arn": "chain",
     "get_role_arn": "chain",
+    "open_store": "stores",
     "patch_boto3": "sessions",
     "refreshable_session": "sessions",
     "session_name": "chain",
@@ -107,6 +115,7 @@ __all__ = [
     "AccessDenied",
     "Ambient",
     "AsyncSource",
+    "AwsCliStore",
     "ConfigError",
     "CredentialSource",
     "Credentials",
@@ -118,10 +127,12 @@ __all__ = [
     "Identity",
     "InvalidChain",
     "JSONFileCache",
+    "KeyringStore",
     "MFARequired",
     "MemoryStore",
     "Problem",
     "Profile",
+    "RedisStore",
     "RefreshPolicy",
     "RefreshingCredentials",
     "Role",
@@ -143,6 +154,7 @@ __all__ = [
     "generate_lambda_session_name",
     "get_assumed_role_session_arn",
     "get_role_arn",
+    "open_store",
     "patch_boto3",
     "refreshable_session",
     "session_name",

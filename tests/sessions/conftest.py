@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+
+# The Redis server of one store's tests is that of these, too.
+sys.path.append(str(Path(__file__).parent.parent / "stores"))
+
+from redis_rig import wheel_program
+from redis_scene import server, shared_redis
 from scenes import HUB, Assume
 
 import rolecall
 from rolecall.refresh import Event
 from rolecall.testing import FakeClock, StrictCloud
+
+__all__ = ["server", "shared_redis"]
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> str:
+    return wheel_program()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from written_profiles import arn_of, become, keys_of, write
 
 import rolecall
 from rolecall import RoleChain, WebIdentity
-from rolecall.sources.origin import identity
+from rolecall.sources.identity import identity
+from rolecall.sources.web_identity import subject_of
 from rolecall.testing import FakeClock, StrictCloud
 
 ALICE = "arn:aws:iam::123456789012:user/alice"
@@ -166,7 +168,112 @@ def test_whose_token_a_callable_gives_nobody_knows(web: Any, cloud: StrictCloud)
     )
 
 
-def test_another_token_file_is_another_identity(web: Any, tmp_path: Path) -> None:
-    origin = WebIdentity(role_arn=HUB, token_file=tmp_path / "other")
+@pytest.mark.parametrize(
+    ("subject", "same"),
+    [("system:serviceaccount:a:b", True), ("system:serviceaccount:a:c", False)],
+)
+def test_a_web_identity_is_who_its_token_is_about_wherever_the_file_is(
+    web: Any, cloud: StrictCloud, tmp_path: Path, subject: str, same: bool
+) -> None:
+    """On each machine of a cluster the token of another pod lies at the same path."""
+    (tmp_path / "token").write_text(cloud.web_identity_token(subject="system:serviceaccount:a:b"))
+    other = tmp_path / "other"
+    other.write_text(cloud.web_identity_token(subject=subject))
+    origin = WebIdentity(role_arn=HUB, token_file=other)
 
-    assert RoleChain(origin).session().get_credentials().identity != web()
+    assert (RoleChain(origin).session().get_credentials().identity == web()) is same
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_so_it_is_where_botocore_finds_the_token(
+    cloud: StrictCloud,
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: bool,
+) -> None:
+    become(monkeypatch, cloud, None)
+    file = tmp_path / "token"
+    if named:
+        write(own_home, f"[profile pod]\nrole_arn = {HUB}\nweb_identity_token_file = {file}\n")
+    else:
+        monkeypatch.setenv("AWS_ROLE_ARN", HUB)
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
+
+    def who(subject: str) -> str:
+        file.write_text(cloud.web_identity_token(subject=subject))
+        return identity(boto3.Session(profile_name="pod" if named else None)._session)
+
+    one = who("system:serviceaccount:a:b")
+
+    assert one.startswith("web-identity:")
+    assert who("system:serviceaccount:a:b") == one
+    assert who("system:serviceaccount:a:c") != one
+
+
+def test_a_token_in_the_environment_goes_before_a_profile_that_is_named_there(
+    cloud: StrictCloud, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with botocore; pickled as the profile, it would come to life as somebody else."""
+    become(monkeypatch, cloud, None)
+    write(own_home, credentials=f"[user]\n{keys_of(cloud, 'alice')}")
+    file = own_home / "token"
+    file.write_text(cloud.web_identity_token())
+    for name, value in {
+        "AWS_PROFILE": "user",
+        "AWS_ROLE_ARN": HUB,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    session = rolecall.assume_role(boto3.Session(), SPOKE)
+
+    assert session.chain == RoleChain(rolecall.Ambient(), SPOKE)
+
+
+@pytest.mark.parametrize("token", ["fake-opaque-token", "a.b.c", "fake.W10.sig", "fake.e30.sig"])
+def test_a_token_that_does_not_say_whom_it_is_about_is_one_of_its_own(token: str) -> None:
+    assert subject_of(token) == subject_of(token)
+    assert subject_of(token) != subject_of(f"{token}2")
+    assert token not in subject_of(token)
+
+
+# ── machines ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("lines", "same"),
+    [
+        (f"role_arn = {HUB}\nsource_profile = program\n", False),
+        (f"role_arn = {HUB}\nsource_profile = keys\n", True),
+        ("credential_process = cat {program}\n", False),
+        ("sso_start_url = https://fake\nsso_region = us-east-1\nsso_account_id = 123456789012\n"
+         "sso_role_name = Fake\n", False),
+    ],
+    ids=["program behind", "keys behind", "program", "sso"],
+)  # fmt: skip
+def test_a_profile_that_does_not_say_who_it_is_is_another_one_on_another_machine(
+    cloud: StrictCloud,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: str,
+    same: bool,
+) -> None:
+    """Two machines with one text of a profile and one Redis are two people, or two instances."""
+    become(monkeypatch, cloud, None)
+    program = own_home / "printed"
+    keys = {"AccessKeyId": "ASIAFAKE", "SecretAccessKey": "fake-secret", "SessionToken": "fake"}
+    program.write_text(json.dumps({"Version": 1, "Expiration": "2199-01-01T00:00:00Z", **keys}))
+    lines = lines.replace("{program}", str(program))
+    write(
+        own_home,
+        f"[profile it]\n{lines}\n[profile program]\ncredential_process = cat {program}\n"
+        "[profile keys]\naws_access_key_id = AKIAFAKE\naws_secret_access_key = fake-secret\n",
+    )
+
+    def who(machine: str) -> str:
+        monkeypatch.setattr("platform.node", lambda: machine)
+        return identity(boto3.Session(profile_name="it")._session)
+
+    assert who("one") == who("one")
+    assert (who("one") == who("two")) is same

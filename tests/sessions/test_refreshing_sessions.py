@@ -21,8 +21,8 @@ import rolecall
 from rolecall import RefreshPolicy
 from rolecall.refresh import Event
 from rolecall.sessions.credentials import freeze
-from rolecall.sessions.upstream import botocore_session
 from rolecall.sources.clients import sts_client
+from rolecall.sources.upstream import botocore_session
 from rolecall.testing import FakeClock, StrictCloud
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from rolecall.sessions.upstream import botocore_session
 from rolecall.sources.origin import load_credentials
+from rolecall.sources.upstream import botocore_session
 
 ROLE = "arn:aws:iam::123456789012:role/Hub"
 

@@ -123,6 +123,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "too large": _bloat,
     "a link to a good one": _link,
     "a FIFO": _fifo,
+    "an empty directory": _directory,
     "readable by the group": lambda path: path.chmod(0o640),
     "writable by others": lambda path: path.chmod(0o602),
 }
@@ -159,13 +160,17 @@ def test_what_a_writer_feeds_through_a_fifo_is_not_taken(store: FileStore) -> No
     assert got is None
 
 
-def test_a_directory_in_the_place_of_an_entry_is_a_miss(store: FileStore) -> None:
+def test_a_directory_with_something_in_it_in_the_place_of_an_entry_is_a_miss(
+    store: FileStore,
+) -> None:
     store.put(KEY, credentials())
     _directory(entry(store))
+    (entry(store) / "somebody's").touch()
 
     assert store.get(KEY) is None
     store.put(KEY, credentials())
     store.delete(KEY)
+    assert [entry(store) / "somebody's"] == list(entry(store).iterdir())
 
 
 def test_an_entry_of_another_user_is_a_miss(
@@ -249,7 +254,7 @@ def test_where_nothing_can_be_made_it_fetches_each_time_and_fails_nobody(
     stored.get()
 
     assert source.calls == 2
-    assert len(warnings(caplog)) == len(["read", "lock", "fetching without it", "written"])
+    assert len(warnings(caplog)) == len(["read", "lock", "written"])
     assert FAKE_SECRET not in caplog.text
     assert FAKE_TOKEN not in caplog.text
 

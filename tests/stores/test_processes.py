@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -19,7 +20,7 @@ from rolecall.testing.contracts import KEY
 PATIENCE = 60
 
 PRELUDE = """
-import os, sys
+import os, sys, time
 from datetime import datetime, timedelta, timezone
 from rolecall.credentials import Credentials
 from rolecall.stores import FileStore, Stored
@@ -39,8 +40,8 @@ class Counting:
             expires_at=datetime.now(timezone.utc) + timedelta(hours=1),
         )
 
-def say(text):
-    print(text, flush=True)
+def say(*words):
+    print(*words, flush=True)
 """
 
 GETS = (
@@ -58,6 +59,17 @@ HOLDS = (
 with store.lock(key, timedelta(seconds=30)) as held:
     say(held)
     sys.stdin.readline()
+"""
+)
+
+# The first look at the lock is certain to find it taken; after it, this one waits.
+WAITS = (
+    PRELUDE
+    + """
+with store.lock(key, timedelta(0)) as held:
+    say(held)
+with store.lock(key, timedelta(seconds=30)) as held:
+    say(held, time.monotonic())
 """
 )
 
@@ -108,6 +120,24 @@ def test_sixteen_cold_processes_make_one_call(store: FileStore) -> None:
 
 @pytest.mark.timeout(PATIENCE)
 def test_a_holder_that_is_killed_frees_the_lock_for_whoever_waits(store: FileStore) -> None:
+    with process(HOLDS, store) as holder:
+        assert line(holder) == "True"
+        with process(WAITS, store) as waiter:
+            assert line(waiter) == "False"
+
+            killed = time.monotonic()
+            holder.send_signal(signal.SIGKILL)
+            assert holder.wait(PATIENCE) == -signal.SIGKILL
+            held, at = line(waiter).split()
+
+    assert held == "True"
+    assert 0 < float(at) - killed < 1
+    with store.lock(KEY, timedelta(seconds=1)) as ours:
+        assert ours
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_whoever_waits_fetches_once_the_holder_is_killed(store: FileStore) -> None:
     with process(HOLDS, store) as holder, process(GETS, store) as waiter:
         assert line(holder) == "True"
         with store.lock(KEY, timedelta(0)) as held:
@@ -118,6 +148,6 @@ def test_a_holder_that_is_killed_frees_the_lock_for_whoever_waits(store: FileSto
         holder.send_signal(signal.SIGKILL)
         assert holder.wait(PATIENCE) == -signal.SIGKILL
 
-        with store.lock(KEY, timedelta(seconds=PATIENCE)) as held:
+        with store.lock(KEY, timedelta(seconds=1)) as held:
             assert held
         assert line(waiter) == f"ASIAFAKE{waiter.pid:012d}"

@@ -113,6 +113,8 @@ def chains() -> None:
     assert_type(chain.roles, tuple[Role, ...])
     assert_type(str(chain), str)
     _: boto3.Session = chain.session()
+    _ = chain.session(store=rolecall.open_store("file:///srv/sessions"))
+    _ = chain.session(store=rolecall.MemoryStore())
     chain.validate()
     for problem in chain.problems():
         assert_type(problem.field, str)
@@ -170,3 +172,14 @@ def errors(error: RolecallError) -> None:
     _ = kinds, fetch
     if isinstance(error, InvalidChain):
         assert_type([str(problem) for problem in error.problems], list[str])
+
+
+def stores(client: object) -> None:
+    given: rolecall.Store = rolecall.FileStore()
+    given = rolecall.AwsCliStore("~/.aws/cli/cache")
+    given = rolecall.KeyringStore("my-tool")
+    given = rolecall.RedisStore("rediss://host:6379/0", encryption_key=[b"new", "old"])
+    given = rolecall.RedisStore(client, encryption_key=rolecall.RedisStore.generate_key())
+    given = rolecall.RedisStore.from_url("redis://host", environ={"ROLECALL_STORE_KEY": "key"})
+    given = rolecall.open_store(environ={})
+    _: boto3.Session = rolecall.assume_role(None, ARN, cache=given)

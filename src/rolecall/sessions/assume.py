@@ -20,11 +20,12 @@ from ..sources.custom import CallableSource
 from ..sources.mfa import CodeSource
 from ..sources.origin import load_credentials
 from ..sources.refusals import invalid
+from ..sources.upstream import botocore_session, default_session, refuse_unless_session
 from ..stores import as_store
-from .bind import chain_of, is_role_session, open_role, partition_in
+from .bind import open_role, partition_in
 from .boto import RoleSession, open_child
+from .parents import chain_of, is_role_session
 from .recipe import Recipe, Region
-from .upstream import botocore_session, default_session, refuse_unless_session
 
 #: Anything that gives MFA codes: see `rolecall.assume_role`.
 MFATokenProvider = Callable[[], str] | Sequence[str] | CodeSource

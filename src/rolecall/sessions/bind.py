@@ -12,8 +12,6 @@ from weakref import WeakValueDictionary
 from botocore.session import Session
 
 from ..chain import (
-    Ambient,
-    GivenSession,
     Origin,
     Profile,
     Role,
@@ -27,23 +25,18 @@ from ..errors import ConfigError, InvalidChain
 from ..fork import ForkSafeLock
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
+from ..sources.identity import identity
 from ..sources.mfa import CodeSource, code_source
-from ..sources.origin import (
-    SESSION_METHODS,
-    DyingSource,
-    from_its_profile,
-    identity,
-    load_credentials,
-)
+from ..sources.origin import DyingSource, load_credentials
 from ..sources.refusals import invalid, misconfigured
 from ..sources.sts import AssumeRole
-from ..stores import cache_key
+from ..sources.upstream import botocore_session
+from ..stores import as_store, cache_key
 from .boto import RoleSession, open_child
 from .origins import given_first, open_origin, open_session_token, stored_in_cache
+from .parents import is_role_session
 from .recipe import Recipe, Region
-from .upstream import botocore_session
 
-LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 SESSION_NAME_VARIABLE = "AWS_ROLE_SESSION_NAME"
 
 _COMPONENT = "rolecall_shared"
@@ -74,27 +67,6 @@ def _shared(session: Session) -> _Shared:
     return shared
 
 
-def chain_of(session: Any) -> RoleChain:
-    """Return the chain that leads to *session*."""
-    if isinstance(session, RoleSession):
-        return session.chain or RoleChain(GivenSession(session))
-    inner = botocore_session(session)
-    method = getattr(load_credentials(inner), "method", None)
-    if not from_its_profile(inner):
-        return RoleChain(GivenSession(session))
-    named = inner.instance_variables().get("profile")
-    if named is None and method != "env":
-        named = inner.profile
-    return RoleChain(Ambient() if named is None else Profile(named))
-
-
-def is_role_session(session: Session, environ: Mapping[str, str]) -> bool:
-    """Return whether *session* is of a role, so that assuming another one is role chaining."""
-    method = getattr(load_credentials(session), "method", None)
-    # Lambda hands its role's session over in the environment.
-    return method in SESSION_METHODS or (method == "env" and bool(environ.get(LAMBDA)))
-
-
 def open_role(
     given: Any, chain: RoleChain, recipe: Recipe, shared: _Shared | None = None
 ) -> RoleSession:
@@ -110,7 +82,7 @@ def open_role(
         with shared.lock:
             refresher = shared.refreshers.get((chain.roles, recipe.key))
     if refresher is None:
-        refresher = _refresher(parent, role, len(chain.roles) - 1, recipe)
+        refresher = _refresher(given, parent, role, chain, recipe)
         if shared is not None:
             with shared.lock:
                 refresher = shared.refreshers.setdefault((chain.roles, recipe.key), refresher)
@@ -120,7 +92,10 @@ def open_role(
         shown_parent=given,
         method="assume-role",
         identity=lambda: cache_key(
-            role.request(), source=identity(parent), partition="", generated_session_name=False
+            role.request() | _chosen_name(role),
+            source=identity(parent),
+            partition="",
+            endpoint=recipe.sts_client_kwargs.get("endpoint_url"),
         ),
         features=("CREDENTIALS_STS_ASSUME_ROLE",),
         recipe=recipe,
@@ -128,13 +103,16 @@ def open_role(
     )
 
 
-def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresher:
+def _refresher(
+    given: Any, parent: Session, role: Role, chain: RoleChain, recipe: Recipe
+) -> Refresher:
+    hop = len(chain.roles) - 1
     codes = None if role.mfa_serial is None else _codes(parent, role.mfa_serial, recipe)
     environ = os.environ  # noqa: TID251 - border
     name = role.session_name or session_name(environ)
     # A name that somebody chose belongs to the key of a cached session, for it is in audit trails;
     # one that was made up does not.
-    made_up = role.session_name is None and not environ.get(SESSION_NAME_VARIABLE)
+    made_up = not role.session_name and not environ.get(SESSION_NAME_VARIABLE)
     source = AssumeRole(
         lambda: sts_client(parent, recipe.sts_client_kwargs),
         role,
@@ -154,8 +132,17 @@ def _refresher(parent: Session, role: Role, hop: int, recipe: Recipe) -> Refresh
         # Not validated, on the caller's wish: STS will say what is wrong.
         partition=partition_in(role.arn) or "aws",
         generated_session_name=made_up,
+        # Not where an MFA session stands between: the AWS CLI knows no such thing.
+        chain=chain if chain.roles[-1] == role else None,
+        start=given,
     )
     return recipe.refresher(stored, f"hop {hop}: {role.arn}")
+
+
+def _chosen_name(role: Role) -> dict[str, str]:
+    """Return the session name that the environment gives, where *role* has none."""
+    name = os.environ.get(SESSION_NAME_VARIABLE)  # noqa: TID251 - border
+    return {"RoleSessionName": name} if name and not role.session_name else {}
 
 
 def _codes(parent: Session, serial: str, recipe: Recipe) -> CodeSource:
@@ -224,12 +211,15 @@ def open_chain(
     on_event: Listener | None = None,
     sts_client_kwargs: Mapping[str, Any] | None = None,
     inherit_config: bool = True,
+    store: Any = None,
     cache: Any = None,
     mfa_token_provider: Any = None,
     mfa_session: timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Any:
     """Return a session of *chain*'s last role; keywords as for `rolecall.assume_role`.
+
+    *store* is what *cache* is there.
 
     Chains from one origin share the sessions and refreshers of what they have in common, so that a
     hub role is assumed once for any number of spokes.
@@ -238,8 +228,14 @@ def open_chain(
         InvalidChain: the chain breaks documented limits; also botocore's ParamValidationError.
         NoCredentialsError: there are none at the origin (botocore's).
         ConfigError: a profile does not add up.
+        TypeError: *store* and *cache* are both given, or not what a session can be kept in.
     """
     environ = os.environ  # noqa: TID251 - border
+    if store is not None and cache is not None:
+        raise TypeError("store and cache are two names of one thing: give one")
+    store = cache if store is None else store
+    if store is not None:
+        as_store(store)  # TypeError at the call, not at the first fetch
     try:
         chain.validate()
     except InvalidChain as error:
@@ -249,7 +245,7 @@ def open_chain(
         on_event=on_event,
         sts_client_kwargs=check_keywords(sts_client_kwargs),
         inherit_config=inherit_config,
-        cache=cache,
+        cache=store,
         mfa_token_provider=mfa_token_provider,
         mfa_session=mfa_session,
         clock=clock,

@@ -15,12 +15,12 @@ from ..fork import ForkSafeLock
 from ..refresh import Refresher
 from ..sources.clients import sts_client
 from ..sources.redaction import redact_logs
+from ..sources.upstream import botocore_session
 from .credentials import RefreshingCredentials
 from .inherit import inherit, link_region
 from .presign import Presigning
 from .recipe import Recipe, Region
 from .rejections import Rejections
-from .upstream import botocore_session
 
 try:
     from botocore.useragent import register_feature_ids

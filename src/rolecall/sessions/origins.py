@@ -35,17 +35,23 @@ from ..credentials import Source
 from ..errors import ConfigError
 from ..fork import ForkSafeLock
 from ..sources.clients import sts_client
+from ..sources.identity import identity
 from ..sources.mfa import CodeSource, GivenThenAsked, StaticCode, code_source
-from ..sources.origin import DyingSource, identity
+from ..sources.origin import DyingSource, load_credentials
 from ..sources.sts import AssumeRoleWithWebIdentity, GetSessionToken
-from ..sources.web_identity import TokenFile, called_token
-from ..stores import Stored, cache_key
+from ..sources.upstream import botocore_session
+from ..sources.web_identity import TokenFile, called_token, subject_in
+from ..stores import AwsCliStore, Stored, as_store, cache_key
 from .boto import RoleSession, open_child
 from .recipe import Recipe
-from .upstream import botocore_session
 
 #: AWS's names of credential sources → botocore's.
 _SOURCE_METHODS = {"Ec2InstanceMetadata": "iam-role", "EcsContainer": "container-role"}
+
+#: botocore's names of what it finds in a profile itself, as the AWS CLI does in a source_profile.
+_PROFILES_OWN = frozenset(
+    {"assume-role", "config-file", "custom-process", "login", "shared-credentials-file", "sso"}
+)
 
 _origins: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 _origins_lock = ForkSafeLock()  # guards _origins
@@ -155,6 +161,7 @@ def _open_web_identity(
         policy_arns=origin.policy_arns,
     )
     arguments = role.request()
+    named = origin.session_name or environ.get("AWS_ROLE_SESSION_NAME")
     arguments.setdefault("RoleSessionName", session_name(environ))
     where = "the token callable" if origin.token is not None else str(file)
     source = AssumeRoleWithWebIdentity(
@@ -168,13 +175,13 @@ def _open_web_identity(
         recipe.refresher(source, arn),
         parent=base,
         method="assume-role-with-web-identity",
-        identity=cache_key(
+        identity=lambda: cache_key(
             arguments,
             # Whose token a callable gives, nobody knows: no other session is this one.
-            source=str(uuid.uuid4()) if origin.token is not None else os.path.abspath(where),
+            source=str(uuid.uuid4()) if origin.token is not None else subject_in(where),
             partition="",
             operation="AssumeRoleWithWebIdentity",
-            generated_session_name=origin.session_name is None,
+            generated_session_name=not named,
         ),
         features=("CREDENTIALS_STS_ASSUME_ROLE_WEB_ID",),
         recipe=recipe,
@@ -236,10 +243,31 @@ def stored_in_cache(
     operation: str,
     partition: str,
     generated_session_name: bool = False,
+    chain: RoleChain | None = None,
+    start: Any = None,
 ) -> Source:
-    """Return *source* behind the recipe's cache, if it has one."""
+    """Return *source* behind the recipe's cache, if it has one.
+
+    Args:
+        chain: What the AWS CLI would know the session as. None: nothing of its.
+        start: With *chain*: the session that assumes its last role.
+    """
     if recipe.cache is None:
         return source
+    store = as_store(recipe.cache)
+    if isinstance(store, AwsCliStore):
+        theirs = None
+        # The variables that name one are in no profile, and so in no key of the AWS CLI's.
+        endpoint = recipe.sts_client_kwargs.get("endpoint_url") or any(_endpoints_of_environment())
+        if chain is not None and not endpoint and _from_a_plain_profile(start):
+            # A name that was made up is not in the AWS CLI's keys, nor is it in ours.
+            name = None if generated_session_name else request.get("RoleSessionName")
+            theirs = store.key_of(chain, session_name=name, config=parent.full_config)
+        if theirs is None:
+            if "RoleArn" in request:
+                store.explain_unused(request["RoleArn"])
+            return source
+        return Stored(source, store, theirs, clock=recipe.clock, policy=recipe.policy)
 
     def key() -> str:
         return cache_key(
@@ -251,7 +279,30 @@ def stored_in_cache(
             generated_session_name=generated_session_name,
         )
 
-    return Stored(source, recipe.cache, key, clock=recipe.clock, policy=recipe.policy)
+    return Stored(source, store, key, clock=recipe.clock, policy=recipe.policy)
+
+
+def _from_a_plain_profile(session: Any) -> bool:
+    """Return whether *session* starts from what the AWS CLI, too, finds under its profile's name.
+
+    Not so: a token in the environment goes before AWS_PROFILE, an instance's role comes after a
+    profile without keys, and a session may read files of its own.
+    """
+    while isinstance(session, RoleSession):
+        session = session.assume_role_parent_session
+    inner = botocore_session(session)
+    if getattr(load_credentials(inner), "method", None) not in _PROFILES_OWN:
+        return False
+    usual = Session()
+    return all(
+        inner.get_config_variable(file) == usual.get_config_variable(file)
+        for file in ("config_file", "credentials_file")
+    )
+
+
+def _endpoints_of_environment() -> list[str]:
+    names = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
+    return [os.environ.get(name, "") for name in names]  # noqa: TID251 - border
 
 
 def _endpoint(parent: Session, recipe: Recipe) -> str | None:
@@ -261,9 +312,8 @@ def _endpoint(parent: Session, recipe: Recipe) -> str | None:
         return str(given)
     scoped: Mapping[str, Any] = parent.get_scoped_config()
     parts = [
-        os.environ.get("AWS_ENDPOINT_URL_STS"),  # noqa: TID251 - border
-        os.environ.get("AWS_ENDPOINT_URL"),  # noqa: TID251 - border
-        scoped.get("services"),
+        *_endpoints_of_environment(),
+        parent.full_config.get("services", {}).get(scoped.get("services")),
         scoped.get("endpoint_url"),
     ]
     return " ".join(str(part) for part in parts if part) or None

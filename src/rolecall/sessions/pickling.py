@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.session import Session
 
 from ..chain import GivenSession, RoleChain, SessionToken, WebIdentity
-from ..errors import ConfigError
+from ..errors import ConfigError, StoreError
 from ..refresh import DEFAULT_POLICY
-from ..sources.origin import fingerprint
-from ..stores import FileStore, JSONFileCache
+from ..sources.identity import fingerprint
+from ..sources.upstream import botocore_session
+from ..stores import AwsCliStore, FileStore, JSONFileCache, KeyringStore, RedisStore
 from .bind import open_role, open_start
 from .boto import RoleSession
 from .recipe import Recipe
-from .upstream import botocore_session
+
+log: logging.Logger = logging.getLogger("rolecall")
 
 
 def travelling(session: RoleSession) -> tuple[Any, ...]:
@@ -91,8 +94,7 @@ def _portable(session: RoleSession) -> dict[str, Any]:
         "inherit_config": recipe.inherit_config,
         "mfa_token_provider": recipe.mfa_token_provider,
         "mfa_session": recipe.mfa_session,
-        # A folder is there in another process of this machine, too; a dict is not.
-        "cache": recipe.cache if isinstance(recipe.cache, (JSONFileCache, FileStore)) else None,
+        "cache": _travelling_cache(recipe.cache),
     }
     defaults: dict[str, Any] = {
         **dict.fromkeys(portable),
@@ -112,6 +114,37 @@ def _portable(session: RoleSession) -> dict[str, Any]:
                 "session where it is used",
             ) from None
     return portable
+
+
+def _travelling_cache(cache: Any) -> Any:
+    """Return *cache* if it is to be had elsewhere, too: a directory is; a dict, or a key, is not.
+
+    A session without it is as good; it only asks STS once more.
+    """
+    if not isinstance(cache, (JSONFileCache, FileStore, AwsCliStore, KeyringStore, RedisStore)):
+        return None
+    try:
+        return _Travelling(*cache.__reduce__())
+    except TypeError:  # their own word: they hold what must not travel
+        return None
+
+
+class _Travelling:
+    """A cache on its way: opened where it arrives, if it is to be had there."""
+
+    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._made_by = make, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, self._made_by
+
+
+def _arrived(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return make(*arguments)
+    except (ConfigError, StoreError) as error:
+        log.warning("the store of a pickled session is not to be had here: %s", error)
+        return None
 
 
 def _variables(session: Session) -> dict[str, Any]:

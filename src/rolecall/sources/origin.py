@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Mapping
@@ -15,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.credentials import DeferredRefreshableCredentials
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -29,6 +26,7 @@ from ..errors import CredentialsExpired, RolecallError
 from ..fork import ForkSafeLock
 from .answer import read_instant
 from .quote import quote
+from .upstream import made_by
 
 log: logging.Logger = logging.getLogger("rolecall")
 
@@ -61,6 +59,11 @@ SHIPPABLE_METHODS = frozenset(
         "shared-credentials-file",
         "sso",
     }
+)
+
+#: Those whose credentials are known by what the profile says, as their keys are not lasting.
+PROFILE_METHODS = frozenset(
+    {"assume-role", "assume-role-with-web-identity", "custom-process", "login", "sso"}
 )
 
 #: Those among them, and of ours, that are a role's session: what they assume is role chaining.
@@ -136,11 +139,11 @@ def from_its_profile(session: Session) -> bool:
         return False
     if not type(provider).__module__.startswith("botocore."):
         return False
-    if method != "assume-role":
-        return True
-    # botocore's own are always deferred ones.
-    named = "role_arn" in session.get_scoped_config()
-    return named and type(credentials) is DeferredRefreshableCredentials
+    if method == "assume-role" and "role_arn" not in session.get_scoped_config():
+        return False
+    # Known by their key, all others: whoever put them in.
+    known_by_profile = method in PROFILE_METHODS and isinstance(credentials, RefreshableCredentials)
+    return not known_by_profile or made_by(provider, credentials)
 
 
 def facts(session: Session) -> SourceFacts:
@@ -242,92 +245,3 @@ class DyingSource:
             "again, or use a source that renews itself (a profile with sso_session, "
             "credential_process or role_arn)"
         )
-
-
-def account_of_key(access_key: str) -> str | None:
-    """Return the account id that is encoded in an AWS access key id; None: it holds none.
-
-    Keys issued since 2019 carry their account in 40 bits of the base 32 that follows the prefix.
-    Good enough to notice another account; never used to grant anything.
-    """
-    if len(access_key) != 20 or access_key[:4] not in ("AKIA", "ASIA"):
-        return None
-    try:
-        head = base64.b32decode(access_key[4:])[:6]
-    except ValueError:
-        return None
-    number = (int.from_bytes(head, "big") & 0x7FFF_FFFF_FF80) >> 7
-    return f"{number:012d}" if number < 10**12 else None
-
-
-def identity(session: Session) -> str:
-    """Return who *session* is as far as can be told without a network call, for cache keys.
-
-    Differs between two principals, and between two keys of one.
-    """
-    credentials = load_credentials(session)
-    chain = getattr(credentials, "identity", None)
-    if chain is not None:
-        return str(chain)
-    known = facts(session)
-    if known.access_key:
-        return f"key:{known.access_key}"
-    lineage = _lineage(session) if from_its_profile(session) else []
-    if known.method in ("assume-role", "sso", "login", "custom-process") and lineage:
-        digest = hashlib.sha256(repr(lineage).encode()).hexdigest()
-        return f"profile:{session.profile}:{known.method}:{digest}"
-    # A refreshing source that says nothing of itself, such as an instance role: its current key.
-    frozen = credentials.get_frozen_credentials()
-    return f"key:{frozen.access_key}"
-
-
-#: What of a profile says whose credentials it gives.
-_TELLING = (
-    "role_arn", "source_profile", "credential_source", "credential_process", "aws_access_key_id",
-    "sso_session", "sso_account_id", "sso_role_name", "sso_start_url", "web_identity_token_file",
-    "external_id", "role_session_name", "login_session",
-)  # fmt: skip
-
-
-def _lineage(session: Session) -> list[Any]:
-    """Return what tells who *session*'s profile is: its values, and its sources' down to keys."""
-    config = session.full_config
-    profiles: Mapping[str, Any] = config.get("profiles", {})
-    name = session.profile or "default"
-    found: list[Any] = []
-    seen: set[str] = set()
-    while name in profiles and name not in seen:
-        seen.add(name)
-        values = profiles[name]
-        telling = [(key, str(values[key])) for key in _TELLING if key in values]
-        if telling:
-            found.append((name, telling))
-        if values.get("credential_source") == "Environment":
-            found.append(os.environ.get("AWS_ACCESS_KEY_ID"))  # noqa: TID251 - border
-        sso = config.get("sso_sessions", {}).get(values.get("sso_session"))
-        if sso:
-            found.append(sorted((key, str(value)) for key, value in sso.items()))
-        name = values.get("source_profile", "")
-    return found
-
-
-def fingerprint(session: Session) -> str | None:
-    """Return something that stays the same for one account, whatever its current key.
-
-    The account id where the key tells it, else a digest of a long-term key. None: not known.
-    """
-    credentials = load_credentials(session)
-    if getattr(credentials, "identity", None) is not None:
-        return None  # a session of ours is known by its chain
-    role = str(session.get_scoped_config().get("role_arn") or "").split(":")
-    if getattr(credentials, "method", None) == "assume-role" and len(role) > 5:
-        return f"account:{role[4]}"  # without a call; and unpickled, the profile is a chain of ours
-    try:
-        frozen = credentials.get_frozen_credentials()
-    except Exception:  # whoever cannot fetch cannot be compared; the first use will say why
-        return None
-    key = frozen.access_key
-    account = getattr(frozen, "account_id", None) or account_of_key(key)
-    if account is not None:
-        return f"account:{account}"
-    return "key:" + hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 from collections.abc import Callable
 
@@ -11,6 +14,16 @@ from .quote import quote
 #: [STS AssumeRoleWithWebIdentity, WebIdentityToken]
 LONGEST_TOKEN = 20_000
 SHORTEST_TOKEN = 4
+
+#: What of a token is another in each one that the same party is given: its times and numbers, and
+#: the pod that asked. All else may be in a trust policy's conditions, also what only one provider
+#: has. [RFC 7519, OpenID Connect Core, Kubernetes]
+_PASSING_CLAIMS = frozenset(
+    {
+        "at_hash", "auth_time", "c_hash", "exp", "iat", "jti", "kubernetes.io", "nbf", "nonce",
+        "s_hash",
+    }
+)  # fmt: skip
 
 
 class TokenFile:
@@ -68,6 +81,33 @@ def called_token(fetch: Callable[[], object]) -> Callable[[], str]:
         return _checked(content, "what the web identity token callable returned")
 
     return token
+
+
+def subject_of(token: str) -> str:
+    """Return a digest of who *token* is about: the same for all tokens that one party is given.
+
+    Not verified, as STS does that. A token that does not say is one of its own.
+    """
+    claims: object = None
+    parts = token.split(".")
+    if len(parts) == 3:
+        try:
+            claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        except (ValueError, RecursionError):
+            claims = None
+    if not isinstance(claims, dict) or not claims.get("iss") or not claims.get("sub"):
+        claims = {"token": token}
+    telling = {name: value for name, value in claims.items() if name not in _PASSING_CLAIMS}
+    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
+
+
+def subject_in(path: str) -> str:
+    """Return `subject_of` the token in the file *path*.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return subject_of(TokenFile(path)())
 
 
 def _checked(content: bytes, what: str) -> str:

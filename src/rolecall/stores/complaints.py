@@ -23,3 +23,8 @@ class Complaints:
         level = logging.DEBUG if kind in self._said else logging.WARNING
         self._said.add(kind)
         log.log(level, message, *args)
+
+
+def reason(error: Exception) -> str:
+    """Return why an operation of the system failed; never what was written."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

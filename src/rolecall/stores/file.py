@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials
 from . import private
-from .complaints import Complaints
+from .complaints import Complaints, reason
 from .entry import from_document, storable, to_document
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from .locks import FileLocks, caches, digest, expanded
 
 #: Keys that are a file name on every system, whether or not it tells capitals apart. All others
 #: go by their hash.
@@ -39,26 +37,29 @@ class FileStore:
         environ: Where ``HOME`` and the ``XDG_`` variables are looked up.
     """
 
-    __slots__ = ("__weakref__", "_complaints", "_given", "locks", "path")
+    __slots__ = ("__weakref__", "_clock", "_complaints", "_given", "_locks", "path")
 
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
         environ: Mapping[str, str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if environ is None:
             environ = os.environ  # noqa: TID251 - border
-        caches = _directory(environ, "XDG_CACHE_HOME") or _expanded("~/.cache", environ)
-        runtime = _directory(environ, "XDG_RUNTIME_DIR")
-        if runtime is not None and not private.owned(runtime):
-            runtime = None  # after su it is another user's; in a container it is often not there
         self._given = None if path is None else os.fspath(path)
         if self._given == "":
             raise ValueError("path must name a directory, got an empty string")
-        self.path: Path = caches / "rolecall" if path is None else _expanded(path, environ)
-        self.locks: Path = runtime / "rolecall" if runtime else caches / "rolecall" / "locks"
+        self.path: Path = caches(environ) if path is None else expanded(path, environ)
+        self._clock = clock
         self._complaints = Complaints()
+        self._locks = FileLocks(os.path.realpath(self.path), environ, self._complaints)
+
+    @property
+    def locks(self) -> Path:
+        """The directory of the locks."""
+        return self._locks.path
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r})"
@@ -70,14 +71,14 @@ class FileStore:
     def get(self, key: str) -> Credentials | None:
         """Return what is stored under *key*; None if nothing is that can be trusted."""
         try:
-            return from_document(self.read_document(key), key)
+            return from_document(self.read_document(key), key, self._clock)
         except KeyError:
             return None
 
     def put(self, key: str, credentials: Credentials) -> None:
         """Keep *credentials* under *key*, unless they are long-term keys."""
         if storable(credentials):
-            self.write_document(key, to_document(credentials, key))
+            self.write_document(key, to_document(credentials, key, self._clock))
 
     def delete(self, key: str) -> None:
         """Forget what is stored under *key*, if anything is."""
@@ -86,15 +87,9 @@ class FileStore:
         except OSError as error:
             self._complain("deleted", key, error)
 
-    @contextmanager
-    def lock(self, key: str, timeout: timedelta) -> Iterator[bool]:
+    def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool | None]:
         """Hold the lock of *key* among processes, or go on without it after *timeout*."""
-        lock = self._acquired(key, timeout)
-        try:
-            yield lock is not None
-        finally:
-            if lock is not None:
-                lock.release()
+        return self._locks.lock(key, timeout)
 
     def read_document(self, key: str) -> Any:
         """Return the JSON value stored under *key*.
@@ -134,28 +129,11 @@ class FileStore:
 
     def _file(self, key: str) -> Path:
         plain = _PLAIN_KEY.fullmatch(key)
-        return self.path / f"{key if plain else f'sha256-{_digest(key)}'}.json"
-
-    def _acquired(self, key: str, timeout: timedelta) -> BaseFileLock | None:
-        import filelock
-
-        name = _digest(f"{os.path.realpath(self.path)}\0{key}")[:40]
-        try:
-            private.make_directory(self.locks, exclusive=True)
-            lock = filelock.FileLock(self.locks / f"{name}.lock", mode=0o600, thread_local=False)
-            lock.acquire(timeout=max(timeout.total_seconds(), 0.0))
-        except filelock.Timeout:
-            return None
-        except (OSError, NotImplementedError, RuntimeError) as error:
-            self._complaints.say(
-                "lock", "%r: no lock can be had, going on without: %s", self, _reason(error)
-            )
-            return None
-        return lock
+        return self.path / f"{key if plain else f'sha256-{digest(key)}'}.json"
 
     def _complain(self, what: str, key: str, error: OSError) -> None:
         self._complaints.say(
-            what, "%r: the entry %.12s… cannot be %s: %s", self, key, what, _reason(error)
+            what, "%r: the entry %.12s… cannot be %s: %s", self, key, what, reason(error)
         )
 
 
@@ -202,29 +180,7 @@ class JSONFileCache:
         self.store.delete(key)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _iso(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON-able")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _directory(environ: Mapping[str, str], variable: str) -> Path | None:
-    """Return the directory that *variable* names; relative ones do not count. [XDG, basedir]"""
-    path = environ.get(variable, "")
-    return Path(path) if os.path.isabs(path) else None
-
-
-def _expanded(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Path:
-    text = os.fspath(path)
-    home = environ.get("HOME") or environ.get("USERPROFILE")
-    if home and (text == "~" or text.startswith(("~/", f"~{os.sep}"))):
-        return Path(home + text[1:])
-    return Path(os.path.expanduser(text))

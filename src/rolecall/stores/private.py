@@ -78,8 +78,9 @@ def read(path: Path) -> bytes:
             file, belongs to somebody else, others may use it, or it is larger than 64 KiB.
     """
     descriptor = os.open(path, _READ)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
+        # Before fdopen, which leaves the descriptor of a directory open.
         if not stat.S_ISREG(found.st_mode):
             raise Untrusted("it is not a plain file")
         if hasattr(os, "geteuid"):
@@ -87,6 +88,10 @@ def read(path: Path) -> bytes:
                 raise Untrusted(f"it belongs to user {found.st_uid}")
             if found.st_mode & _OTHERS:
                 raise Untrusted(f"others may use it (mode {stat.S_IMODE(found.st_mode):04o})")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise Untrusted(f"it is larger than {MOST_BYTES} bytes")
@@ -106,7 +111,11 @@ def replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        try:
+            os.replace(name, path)
+        except IsADirectoryError:
+            os.rmdir(path)  # only an empty one: nothing is lost with it
+            os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)

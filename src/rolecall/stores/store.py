@@ -31,7 +31,7 @@ class Store(Protocol):
 
     Trouble is a miss, or nothing kept: a store costs nobody their call. Long-term keys (without
     an expiry or a token) are not kept. An entry keeps its ``clock_offset`` where all who share the
-    store share one clock; a store for several machines gives it back as zero.
+    store share one clock; a store for several machines gives back what it knows of this one's.
     """
 
     def get(self, key: str) -> Credentials | None:
@@ -46,10 +46,12 @@ class Store(Protocol):
         """Forget what is stored under *key*, if anything is."""
         ...
 
-    def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool]:
+    def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool | None]:
         """Hold the lock of *key* inside ``with``: True; False where *timeout* passed without it.
 
-        It holds among all who share the store, threads included. Whoever dies frees it.
+        It holds among all who share the store, threads included. Whoever dies frees it. A store
+        with many waiting may give False earlier, once something else is stored under *key*; one
+        that has no locks to give, and has said why, gives None.
         """
         ...
 
@@ -60,11 +62,29 @@ def as_store(cache: Store | MappingLike) -> Store:
     Raises:
         TypeError: it is neither a store nor a mapping.
     """
+    _refuse_near_misses(cache)
     if isinstance(cache, JSONFileCache):
         return cache.store
     if isinstance(cache, Store):
         return cache
     return MappingStore(cache)
+
+
+def _refuse_near_misses(cache: object) -> None:
+    """Raise TypeError for what looks like a store, or like a mapping, and is not."""
+    kind = type(cache).__name__
+    if isinstance(cache, type):
+        kind = cache.__name__
+        raise TypeError(f"a cache must be an object, got the class {kind}: give {kind}(…)")
+    if isinstance(cache, str):  # not shown: a URL may hold a password
+        raise TypeError("a cache must be an object, got text: open it with rolecall.open_store(…)")
+    if isinstance(cache, list):
+        raise TypeError("a cache must be a store or a mapping, got a list")
+    if callable(getattr(cache, "register_script", None)):
+        raise TypeError(
+            f"a cache must be a store, got {kind}, a client: give "
+            "rolecall.RedisStore(client, encryption_key=…)"
+        )
 
 
 class Stored:
@@ -76,8 +96,8 @@ class Stored:
     Args:
         source: Asked where the store does not help.
         store: A `Store`, or any mapping (see `as_store`).
-        key: From `cache_key`; or a callable that gives it, asked at the first `get`, where finding
-            out who the source is may take a network call.
+        key: From `cache_key`; or a callable that gives it, asked at each `get`, where finding out
+            who assumes may take a network call, and may turn out otherwise the next time.
         fresh_for: Of an entry whose age is not known: with less left it is not taken, but where a
             rival just saved it.
         policy: Whether an entry is fresh is the refresher's rule, where its age is known.
@@ -123,12 +143,10 @@ class Stored:
     @property
     def key(self) -> str:
         """Under what the store keeps the session."""
-        if not isinstance(self._key, str):
-            self._key = self._key()
-        return self._key
+        return self._key if isinstance(self._key, str) else self._key()
 
     def __repr__(self) -> str:
-        key = f"{self._key:.12}…" if isinstance(self._key, str) else "key not looked up yet"
+        key = f"{self._key:.12}…" if isinstance(self._key, str) else "by who assumes"
         return f"Stored({self.source!r}, {self.store!r}, {key})"
 
     def __reduce__(self) -> NoReturn:
@@ -153,15 +171,27 @@ class Stored:
         Raises:
             FetchError: the source's own error.
         """
+        try:
+            key = self.key
+        except Exception as error:  # whose session it is cannot be told: the source will say why
+            log.debug("%r: who assumes cannot be told: %s", self, type(error).__name__)
+            return self._hand_out(self._fetched())
         held = self._handed  # read once: what whoever asks has, while others ask too
-        before = self._look(held)
+        before = self._look(key, held)
         if before is not None and self._fresh(before):
             return self._hand_out(before)
-        with self._lock():
-            after = self._look(held)
+        with self._lock(key) as locked:
+            after = self._look(key, held)
             if after is not None and (self._fresh(after) or _saved(before, after)):
                 return self._hand_out(after)
-            return self._hand_out(self._fetch(after))
+            if locked is False:
+                self._complaints.say(
+                    "waited for",
+                    "%r: fetching without the lock, which was not to be had (in %g s at most)",
+                    self,
+                    self._lock_timeout.total_seconds(),
+                )
+            return self._hand_out(self._fetch(key, after))
 
     def reject(self, access_key: str) -> None:
         """Do not take *access_key* from the store again: a service refused it."""
@@ -171,10 +201,10 @@ class Stored:
         if forward is not None:
             forward(access_key)
 
-    def _look(self, held: Credentials | None) -> Credentials | None:
+    def _look(self, key: str, held: Credentials | None) -> Credentials | None:
         """Return the store's entry, if it is valid and newer than *held*."""
         try:
-            entry = self.store.get(self.key)
+            entry = self.store.get(key)
         except Exception as error:  # a store that is down must not cost anyone their call
             self._complain("read", error)
             return None
@@ -185,10 +215,14 @@ class Stored:
         passable = held is None or held.access_key in self._rejected or _newer(entry, held)
         return entry if passable else None
 
-    def _fetch(self, fallback: Credentials | None) -> Credentials:
+    def _fetched(self) -> Credentials:
+        fetched = self.source.get()
+        self._refuse_expired(fetched)
+        return fetched
+
+    def _fetch(self, key: str, fallback: Credentials | None) -> Credentials:
         try:
-            fetched = self.source.get()
-            self._refuse_expired(fetched)
+            fetched = self._fetched()
         except Exception as error:  # whatever it is, it need not be the caller's trouble
             if fallback is None or self._left(fallback) <= timedelta(0):
                 raise
@@ -201,29 +235,23 @@ class Stored:
             return fallback
         if storable(fetched) and fetched.access_key not in self._rejected:
             try:
-                self.store.put(self.key, fetched)
+                if self.key == key:  # else who assumes has become another one meanwhile
+                    self.store.put(key, fetched)
             except Exception as error:  # a store that is down must not cost anyone their call
                 self._complain("written", error)
         return fetched
 
     @contextmanager
-    def _lock(self) -> Iterator[bool]:
+    def _lock(self, key: str) -> Iterator[bool | None]:
+        """Take the store's lock; yield whether it is held, None where there is none to be had."""
         lock = None
-        held = False
+        held = None
         try:
-            lock = self.store.lock(self.key, self._lock_timeout)
+            lock = self.store.lock(key, self._lock_timeout)
             held = lock.__enter__()
         except Exception as error:  # a store that is down must not cost anyone their call
             lock = None
             self._complain("locked", error)
-        else:
-            if not held:
-                self._complaints.say(
-                    "waited for",
-                    "%r: the lock was not to be had within %g s, fetching without it",
-                    self,
-                    self._lock_timeout.total_seconds(),
-                )
         try:
             yield held
         finally:

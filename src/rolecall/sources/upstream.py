@@ -38,6 +38,16 @@ PRIVATE_NAMES = (
     (
         "botocore.credentials",
         "RefreshableCredentials",
+        "_refresh_using",
+        "whether a profile's provider made them, or somebody put them in under its name",
+    ),
+    ("botocore.credentials", None, "self._refresh = ", "the same, where MFA is asked for"),
+    ("botocore.credentials", "AssumeRoleProvider", "_client_creator", "the same"),
+    ("botocore.credentials", "AssumeRoleCredentialFetcher", "client_creator", "the same"),
+    ("botocore.credentials", "SSOCredentialFetcher", "_client_creator", "the same"),
+    (
+        "botocore.credentials",
+        "RefreshableCredentials",
         "_advisory_refresh_timeout",
         "programs read it; set to what the windows are",
     ),
@@ -83,3 +93,18 @@ def refuse_unless_session(session: Any) -> None:
         )
     if session is not None:
         botocore_session(session)
+
+
+def made_by(provider: Any, credentials: Any) -> bool:
+    """Return whether *provider* made *credentials*; False where that cannot be told.
+
+    A widely copied recipe puts botocore's own fetcher into a session by hand, with the client of
+    whoever it likes: by their type and method they are the profile's.
+    """
+    refresh = getattr(credentials, "_refresh_using", None)
+    refresh = getattr(refresh, "_refresh", refresh)  # inside what asks for an MFA code only once
+    if any(cell.cell_contents is provider for cell in getattr(refresh, "__closure__", None) or ()):
+        return True  # a credential_process's
+    maker = getattr(refresh, "__self__", None)
+    creator = getattr(provider, "_client_creator", None)
+    return creator is not None and getattr(maker, "_client_creator", None) is creator
