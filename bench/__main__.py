@@ -9,7 +9,7 @@ from importlib import import_module
 
 from . import cases
 from .benchmark import LIBRARIES, Benchmark, Row, Value
-from .libraries import installed
+from .libraries import REDIS_PARTS, installed, needed
 from .page import page
 from .stage import ROOT, play
 from .table import Result, table
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     versions = installed()
-    missing = [name for name in LIBRARIES if name not in versions]
+    missing = [name for name in (*LIBRARIES, *REDIS_PARTS) if name not in versions]
     if missing and not chosen.quick:
         print(f"not installed: {', '.join(missing)}: pip install -e '.[bench]'", file=sys.stderr)
         return 2
@@ -62,11 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    name: str, benchmark: Benchmark, libraries: Sequence[str], *, quick: bool, rounds: int | None
+    name: str, benchmark: Benchmark, installed: Sequence[str], *, quick: bool, rounds: int | None
 ) -> Result:
     size = benchmark.quick if quick else benchmark.size
     turns = rounds or (1 if quick else benchmark.rounds)
-    asked = [library for library in benchmark.libraries if library in libraries]
+    asked = [one for one in benchmark.libraries if set(needed(one)) <= set(installed)]
     found: dict[str, dict[str, list[Value]]] = {}
     for turn in range(turns):
         # Another one first each time, and there and back: no library always comes after the same.

@@ -8,8 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .benchmark import AARL, B3A, BOTOCORE, BRS, LIBRARIES, ROLECALL
+from .benchmark import (
+    AARL,
+    B3A,
+    BOTOCORE,
+    BRS,
+    LIBRARIES,
+    ROLECALL,
+    ROLECALL_REDIS,
+    library_of,
+)
 from .clock import LeapingClock
+from .redis_server import WHEEL
 
 SESSION_NAME = "bench"
 
@@ -22,11 +32,14 @@ MODULES = {
     BOTOCORE: "boto3",
 }
 
+#: What rolecall's store in Redis wants beside rolecall.
+REDIS_PARTS = ("redis", "cryptography", WHEEL)
+
 
 def installed() -> dict[str, str]:
-    """Return the versions of the libraries that are installed here."""
+    """Return the versions of the libraries, and of what Redis wants, that are installed here."""
     found = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *REDIS_PARTS):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -35,6 +48,11 @@ def installed() -> dict[str, str]:
 
                 found[name] = rolecall.__version__
     return found
+
+
+def needed(column: str) -> tuple[str, ...]:
+    """Return what must be installed for *column* to be measured."""
+    return (library_of(column), *(REDIS_PARTS if column == ROLECALL_REDIS else ()))
 
 
 def warm_up(library: str) -> Any:
@@ -51,17 +69,27 @@ def warm_up(library: str) -> Any:
 
 
 def open_role(
-    library: str, parent: Any, arn: str, *, seconds: int = 3600, clock: LeapingClock | None = None
+    library: str,
+    parent: Any,
+    arn: str,
+    *,
+    seconds: int = 3600,
+    clock: LeapingClock | None = None,
+    cache: Any = None,
 ) -> Any:
-    """Return *library*'s session of the role *arn*, assumed by *parent*, as its manual says."""
+    """Return *library*'s session of the role *arn*, assumed by *parent*, as its manual says.
+
+    Args:
+        cache: Where the library keeps sessions for other processes, if it can.
+    """
     arguments: dict[str, Any] = {"RoleSessionName": SESSION_NAME, "DurationSeconds": seconds}
     if library == ROLECALL:
         import rolecall
 
         keywords: dict[str, Any] = {} if clock is None else {"clock": clock}
-        return rolecall.assume_role(parent, arn, **arguments, **keywords)
+        return rolecall.assume_role(parent, arn, **arguments, cache=cache, **keywords)
     if library == AARL:
-        return import_module(MODULES[library]).assume_role(parent, arn, **arguments)
+        return import_module(MODULES[library]).assume_role(parent, arn, **arguments, cache=cache)
     if library == BRS:
         return _open_refresh_session(parent, arn, arguments)
     if library == B3A:
@@ -69,7 +97,11 @@ def open_role(
             source_session=parent, assume_role_kwargs={"RoleArn": arn, **arguments}
         )
     assert library == BOTOCORE
-    return _open_profile(parent, arn, seconds)
+    session = _open_profile(parent, arn, seconds)
+    if cache is not None:
+        providers = session._session.get_component("credential_provider")
+        providers.get_provider("assume-role").cache = cache
+    return session
 
 
 def open_chain(library: str, parent: Any, *arns: str, clock: LeapingClock) -> Any:

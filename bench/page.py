@@ -14,8 +14,8 @@ _HEAD = """\
 each library in a process of its own, taking turns in another order each round. AWS is a
 `rolecall.testing.StrictCloud` in a process of its own: its CPU and memory are in no number.
 Counts are the worst of the rounds, anything else is the median. ×3 is three times what rolecall
-needs; trust the ratios more than the seconds. CPU is user and system time of the process; memory
-is the growth of its proportional set size.
+needs, unless the text says of what else; trust the ratios more than the seconds. CPU is user and
+system time of the process; memory is the growth of its proportional set size.
 
 botocore is boto3 with `role_arn` in a profile. What a target says, rolecall has promised.
 """

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rolecall.testing import StrictCloud
 
 from .benchmark import Benchmark, Value
 from .clock import LeapingClock
+from .redis_server import redis_server
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,10 +30,11 @@ _SCENES: Mapping[str, Callable[..., Any]] = {
     "leap": lambda stage, seconds: stage.clock.leap(seconds),
     "sts": lambda stage: stage.cloud.calls("AssumeRole"),
     "recover": lambda stage: stage.cloud.recover(),
+    "redis": lambda stage: stage.redis(),
 }
 
 # Without bytecode every import would compile the library's source, but not its dependencies'.
-_LEFT_OUT = ("AWS_", "BOTO_", "ROLECALL_", "PYTHONDONTWRITEBYTECODE")
+_LEFT_OUT = ("AWS_", "BOTO_", "ROLECALL_", "XDG_", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +43,19 @@ class Stage:
 
     Attributes:
         caller_key: Access key id of the user who assumes the first role.
+        folder: The home of the process that is measured, for as long as it is.
+        until_the_end: Closed when the process has ended.
     """
 
     cloud: StrictCloud
     clock: LeapingClock
     caller_key: str
+    folder: Path
+    until_the_end: ExitStack
+
+    def redis(self) -> str:
+        """Start a Redis that nobody has used, and return its URL."""
+        return self.until_the_end.enter_context(redis_server(self.folder))
 
     def hub_calls(self) -> int:
         """Return how often the user's own keys assumed a role."""
@@ -65,9 +76,16 @@ def play(name: str, benchmark: Benchmark, library: str, size: Mapping[str, Any])
         tempfile.TemporaryDirectory(prefix="rolecall-bench-") as folder,
         StrictCloud(clock=clock) as cloud,
         (Path(folder) / "stderr").open("w+", encoding="utf-8") as stderr,
+        ExitStack() as until_the_end,
     ):
         environ = _environ(cloud, Path(folder))
-        stage = Stage(cloud=cloud, clock=clock, caller_key=environ["AWS_ACCESS_KEY_ID"])
+        stage = Stage(
+            cloud=cloud,
+            clock=clock,
+            caller_key=environ["AWS_ACCESS_KEY_ID"],
+            folder=Path(folder),
+            until_the_end=until_the_end,
+        )
         child = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.child", name, library, json.dumps(dict(size))],
             cwd=ROOT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .benchmark import LIBRARIES, ROLECALL, Benchmark, Measure, Row, Value
+from .benchmark import ROLECALL, Benchmark, Measure, Row, Value, ours
 
 #: Below this a ratio says more about the clock than about the libraries.
 LEAST_COMPARED = 1e-4
@@ -15,7 +15,7 @@ NOT_MEASURED = "–"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of one benchmark: measure → library → value."""
+    """What came of one benchmark: measure → column → value."""
 
     benchmark: Benchmark
     rows: Mapping[str, Row]
@@ -40,40 +40,44 @@ def shown(measure: Measure, value: Value) -> str:
     return f"{value:,.{digits}f} {measure.unit}"
 
 
-def compared(measure: Measure, row: Row, library: str) -> str:
-    """Return the cell of *library*: its value, and the ratio to rolecall's."""
-    if library not in row:
+def compared(measure: Measure, row: Row, column: str, reference: str = ROLECALL) -> str:
+    """Return the cell of *column*: its value, and the ratio to that of *reference*."""
+    if column not in row:
         return NOT_MEASURED
-    value, ours = row[library], row.get(ROLECALL)
+    value, base = row[column], row.get(reference)
     text = shown(measure, value)
     if (
         not measure.compared
-        or library == ROLECALL
+        or column == reference
         or isinstance(value, str)
-        or not isinstance(ours, (int, float))
-        or ours < LEAST_COMPARED
+        or not isinstance(base, (int, float))
+        or base < LEAST_COMPARED
     ):
         return text
-    ratio = value / ours
+    ratio = value / base
     return f"{text} (×{ratio:,.{0 if ratio >= 100 else 1 if ratio >= 10 else 2}f})"
 
 
 def verdict(measure: Measure, row: Row) -> str:
     """Return whether rolecall's value meets its target; empty: there is none."""
-    if measure.target is None or ROLECALL not in row:
+    if measure.target is None or not ours(row):
         return ""
     return "met" if measure.target.met(row) else "**not met**"
 
 
 def table(result: Result) -> list[str]:
     """Return the lines of a Markdown table, the libraries side by side."""
-    lines = [["", *LIBRARIES, "target", ""]]
-    for measure in result.benchmark.measures:
+    benchmark = result.benchmark
+    lines = [["", *benchmark.columns, "target", ""]]
+    for measure in benchmark.measures:
         row = result.rows[measure.key]
         lines.append(
             [
                 measure.title,
-                *(compared(measure, row, library) for library in LIBRARIES),
+                *(
+                    compared(measure, row, column, benchmark.reference)
+                    for column in benchmark.columns
+                ),
                 "" if measure.target is None else measure.target.text,
                 verdict(measure, row),
             ]
@@ -83,7 +87,7 @@ def table(result: Result) -> list[str]:
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(lines[0]))]
-    numbers = range(1, len(LIBRARIES) + 1)
+    numbers = range(1, len(widths) - 2)  # between the title, and the target and how it went
     rule = ["-" * (w - 1) + ":" if i in numbers else "-" * w for i, w in enumerate(widths)]
     return [
         "| "

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,10 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     return load
 
 
-def test_a_quick_run_prints_its_tables_and_leaves_the_page_alone() -> None:
-    before = PAGE.read_bytes() if PAGE.exists() else None
-
+def run_quickly(*arguments: str) -> list[list[str]]:
+    """Run the benchmark at its smallest, and return the cells that it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick"],
+        [sys.executable, "-m", "bench", "--quick", *arguments],
         cwd=ROOT,
         env=os.environ,
         capture_output=True,
@@ -59,9 +59,15 @@ def test_a_quick_run_prints_its_tables_and_leaves_the_page_alone() -> None:
         timeout=110,
         check=False,
     )
-
     assert done.returncode == 0, done.stderr
-    rows = rows_of(done.stdout)
+    return rows_of(done.stdout)
+
+
+def test_a_quick_run_prints_its_tables_and_leaves_the_page_alone() -> None:
+    before = PAGE.read_bytes() if PAGE.exists() else None
+
+    rows = run_quickly()
+
     assert {len(row) for row in rows} == {len(COLUMNS)}
     assert [tuple(row) for row in rows if row[1] == "rolecall"] == [COLUMNS, COLUMNS]
     values = {row[0]: row[1:] for row in rows}
@@ -70,6 +76,25 @@ def test_a_quick_run_prints_its_tables_and_leaves_the_page_alone() -> None:
     assert values["STS calls"][-2:] == ["1", "met"]
     assert values["one read"][0].endswith(" µs")
     assert (PAGE.read_bytes() if PAGE.exists() else None) == before
+
+
+def test_a_hit_is_measured_in_every_store_beside_botocores() -> None:
+    columns, _, hit = run_quickly("--only", "store_hits")
+
+    cells = dict(zip(columns, hit, strict=True))
+    for store in ("rolecall memory", "rolecall file", "rolecall Redis", "botocore JSONFileCache"):
+        assert " µs" in cells[store], store
+
+
+def test_processes_that_start_together_make_one_sts_call_with_rolecalls_stores() -> None:
+    columns, _, calls, _ = run_quickly("--only", "cold_processes")
+
+    cells = dict(zip(columns[:-1], calls[:-1], strict=True))
+    assert cells["rolecall file"] == "1"
+    assert cells["rolecall Redis"] == "1 (×1.00)"
+    # How many of them find nothing there is chance; it is measured, whatever it is.
+    assert cells["botocore JSONFileCache"][0].isdigit()
+    assert calls[-2:] == ["1", "met"]
 
 
 def result(module: Callable[[str], Any], unit: str, target: Any, **row: Any) -> Any:
@@ -103,6 +128,70 @@ def test_a_share_is_met_up_to_its_limit(
     )[-1]
 
     assert cells[-2:] == ["≤ 1/8 of botocore", said]
+
+
+def of_stores(module: Callable[[str], Any], target: Any, **row: Any) -> Any:
+    """Return a made-up result of stores, compared with botocore's; ``_`` stands for a space."""
+    made = result(module, "calls", target)
+    stores = ("rolecall file", "rolecall Redis", "botocore JSONFileCache")
+    benchmark = replace(made.benchmark, libraries=stores, reference=stores[-1])
+    values = {column.replace("_", " "): value for column, value in row.items()}
+    return replace(made, benchmark=benchmark, rows={"size": values})
+
+
+def test_stores_are_columns_of_a_table_of_their_own(module: Callable[[str], Any]) -> None:
+    made = of_stores(module, None, rolecall_file=4, rolecall_Redis=24, botocore_JSONFileCache=16)
+
+    head, _, cells = rows_of("\n".join(module("table").table(made)))
+
+    assert head == ["", "rolecall file", "rolecall Redis", "botocore JSONFileCache", "target", ""]
+    assert cells == ["Size", "4 (×0.25)", "24 (×1.50)", "16", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("target", "file", "redis", "missed"),
+    [
+        (("exactly", 1), 1, 1, []),
+        (("exactly", 1), 1, 2, ["Size"]),
+        (("exactly", 1), 2, 1, ["Size"]),
+        (("at_most", 3), 1, 3, []),
+        (("at_most", 3), 1, 4, ["Size"]),
+        (("share_of", "botocore JSONFileCache", 4), 1, 4, []),
+        (("share_of", "botocore JSONFileCache", 4), 1, 5, ["Size"]),
+    ],
+)
+def test_a_target_is_to_be_met_with_every_store_of_rolecalls(
+    module: Callable[[str], Any],
+    target: tuple[Any, ...],
+    file: int,
+    redis: int,
+    missed: list[str],
+) -> None:
+    name, *arguments = target
+    held_to = getattr(module("benchmark"), name)(*arguments)
+
+    made = of_stores(
+        module, held_to, rolecall_file=file, rolecall_Redis=redis, botocore_JSONFileCache=16
+    )
+
+    assert missed == made.missed()
+
+
+def test_only_the_store_in_redis_needs_more_than_its_library(
+    module: Callable[[str], Any],
+) -> None:
+    needed = module("libraries").needed
+
+    assert needed("botocore") == ("botocore",)
+    assert needed("rolecall file") == ("rolecall",)
+    assert {"rolecall", "redis", "cryptography"} < set(needed("rolecall Redis"))
+
+
+def test_a_redis_that_does_not_start_says_why(module: Callable[[str], Any], tmp_path: Path) -> None:
+    server = module("redis_server").redis_server(tmp_path / "missing")
+
+    with pytest.raises(RuntimeError, match="No such file or directory"), server:
+        pass
 
 
 def test_a_missed_count_fails_the_run_and_a_missed_time_does_not(

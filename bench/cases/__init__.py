@@ -10,6 +10,8 @@ NAMES = (
     "sts_failing",
     "many_sessions",
     "hub_and_spokes",
+    "store_hits",
+    "cold_processes",
     "imports",
     "pickles",
 )
