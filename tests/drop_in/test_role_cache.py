@@ -395,8 +395,10 @@ def test_no_secret_is_logged_when_the_cache_fails(
 
 
 def test_what_is_no_cache_is_a_type_error(parent: boto3.Session) -> None:
-    with pytest.raises(TypeError, match="__getitem__"):
+    with pytest.raises(TypeError, match=r"JSONFileCache\(path\)"):
         rolecall.assume_role(parent, READER, cache="a path")
+    with pytest.raises(TypeError, match="__getitem__"):
+        rolecall.assume_role(parent, READER, cache=object())
 
 
 # ── between processes ────────────────────────────────────────────────────────────────────

@@ -152,7 +152,8 @@ class RedisStore:
         if self._url is not None:
             # A thread may have been inside the old one's locks, which it takes to close, too.
             self._client.auto_close_connection_pool = False
-            self._client = client_of(self._url)
+            with suppress(ConfigError):  # a file that the URL names is gone: then the old one
+                self._client = client_of(self._url)
 
     def get(self, key: str) -> Credentials | None:
         """Return what is stored under *key*; None if nothing is that can be read."""

@@ -77,7 +77,10 @@ def _refuse_near_misses(cache: object) -> None:
         kind = cache.__name__
         raise TypeError(f"a cache must be an object, got the class {kind}: give {kind}(…)")
     if isinstance(cache, str):  # not shown: a URL may hold a password
-        raise TypeError("a cache must be an object, got text: open it with rolecall.open_store(…)")
+        raise TypeError(
+            "a cache must be a store or a mapping, got text: give rolecall.open_store(…), or "
+            "rolecall.JSONFileCache(path) for a directory"
+        )
     if isinstance(cache, list):
         raise TypeError("a cache must be a store or a mapping, got a list")
     if callable(getattr(cache, "register_script", None)):
