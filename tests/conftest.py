@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 
@@ -36,7 +36,14 @@ LEAKY_NAMES = {
 LAST_WORDS_SECONDS = 5.0
 SERVES_THE_WHOLE_RUN = ("CP Server Thread-",)
 
-settings.register_profile("rolecall", deadline=None, database=None, print_blob=True)
+# How slow the machine is, is no law of ours.
+settings.register_profile(
+    "rolecall",
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("rolecall")
 
 
