@@ -132,6 +132,15 @@ def test_a_boot_time_clock_that_runs_back_is_of_another_boot() -> None:
     assert anchor.offset(clock, -HOUR, boot=HERE) == NONE
 
 
+def test_where_no_boot_is_known_a_clock_that_is_set_back_lengthens_no_life() -> None:
+    clock = FakeClock()
+    anchor = Anchor.now(clock, NONE, boot=boot(None))
+    clock.tick(minutes=10)
+    clock.jump(-HOUR)
+
+    assert anchor.offset(clock, NONE, boot=boot(None)) == HOUR
+
+
 def test_where_no_boot_is_known_what_was_noted_holds_while_the_clocks_agree() -> None:
     clock = FakeClock()
     anchor = Anchor.now(clock, -HOUR, boot=boot(None))

@@ -15,9 +15,12 @@ import redis
 from redis_rig import RedisServer
 from redis_scene import FERNET_KEY, HOUR, SESSION, Open
 
+from rolecall.errors import ConfigError
 from rolecall.stores import RedisStore
+from rolecall.stores.redis_lease import LEASE, LONGEST_HELD, Lease, keep
 from rolecall.stores.sealing import Sealer
 from rolecall.testing import FakeClock, FakeSource
+from rolecall.testing.clock import PATIENCE_SECONDS
 from rolecall.testing.contracts import KEY, OTHER_KEY, PATIENCE
 
 
@@ -117,3 +120,53 @@ def test_a_child_of_a_fork_does_not_hang_on_the_lock_of_the_clients_pool(open_re
     done.set()
     thread.join(10)
     assert status == 0
+
+
+def test_a_lock_whose_holder_hangs_is_not_renewed_for_ever() -> None:
+    clock = FakeClock()
+    renewed = threading.Event()
+    times = []
+
+    def run(script: str, keys: Any, arguments: Any, read: Any) -> Any:
+        times.append(clock.boottime())
+        renewed.set()
+        return read(1)
+
+    before = set(threading.enumerate())
+    held = Lease(name="fake-lock", token="fake", number="1")
+    keep(run, held, LEASE, clock)
+    (thread,) = set(threading.enumerate()) - before
+    clock.wait_for_waiters()
+    clock.tick(LEASE)
+    assert renewed.wait(PATIENCE_SECONDS)
+    clock.wait_for_waiters()
+
+    clock.tick(LONGEST_HELD)
+    thread.join(PATIENCE_SECONDS / 4)
+    ended = not thread.is_alive()
+    held.ended.set_result(None)
+
+    assert ended
+    assert len(times) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u%3Afake-pw%40h",
+        "redis://fake-pw#@h",
+        "redis://u:12345/fake-pw@h",
+        "redis://a b@c d",
+    ],
+)
+def test_a_password_that_was_not_encoded_is_not_taken_for_the_host(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RedisStore(url, encryption_key=FERNET_KEY)
+
+    assert "fake-pw" not in str(caught.value)
+
+
+def test_an_address_of_ipv6_may_have_a_zone() -> None:
+    store = RedisStore("redis://[fe80::1%25eth0]:6379/0", encryption_key=FERNET_KEY)
+
+    assert "fe80::1" in repr(store)

@@ -537,3 +537,15 @@ def test_it_shows_where_it_stores_and_no_secret(stored: Stored) -> None:
 def test_it_does_not_pickle(stored: Stored) -> None:
     with pytest.raises(TypeError, match="pickle a RoleChain"):
         pickle.dumps(stored)
+
+
+def test_a_session_is_kept_under_no_key_where_who_assumes_changed_meanwhile(
+    clock: FakeClock, source: FakeSource, store: MemoryStore
+) -> None:
+    """Parent credentials may become another principal's while STS is asked."""
+    stored = Stored(source, store, lambda: "bob" if source.calls else "alice", clock=clock)
+
+    stored.get()
+
+    assert store.get("alice") is None
+    assert store.get("bob") is None

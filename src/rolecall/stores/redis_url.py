@@ -14,6 +14,9 @@ ANSWER_SECONDS = 1.0
 
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
+#: A name or an address, in IPv6 with a zone. Anything else may be a password that went astray.
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?")
+
 _EXAMPLE = "such as rediss://user:password@host:6379/0?ssl_ca_certs=/etc/ssl/ca.pem"
 
 
@@ -85,7 +88,7 @@ def _troubles(url: str) -> list[str]:
     else:
         if not host:
             found.append("it names no host")
-        elif not re.fullmatch(r"[\w.:%-]+", host) or parts.fragment:
+        elif not _HOST.fullmatch(host) or parts.fragment:
             # What follows would be shown as the host, or be left out.
             found.append("a sign in it must be percent-encoded, such as one of a password")
         try:
