@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-matrix check lint format bench docs clean
+.PHONY: help demo test test-aio test-real test-matrix check lint format bench docs clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /|/' | \
@@ -21,6 +21,10 @@ demo: $(VENV)/testing.stamp ## watch sessions live through their rotations, offl
 
 test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
 	$(BIN)/python -m pytest $(ARGS)
+	.ci/aio "$(PYTHON)"
+
+test-aio: $(VENV)/made.stamp ## run the tests of asyncio sessions alone
+	.ci/aio "$(PYTHON)" $(ARGS)
 
 test-real: $(VENV)/dev.stamp ## run the tests against servers from Debian (root installs them)
 	.ci/real $(BIN)/python $(ARGS)
@@ -38,6 +42,7 @@ test-matrix: ## run the core tests on other versions of botocore and Python
 check: lint ## all that a change must pass: format, lint, types, layers, docs, tests
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
 	$(BIN)/python -m pytest $(ARGS)
+	.ci/aio "$(PYTHON)"
 
 format: $(VENV)/dev.stamp ## put the code in shape
 	$(BIN)/ruff format
@@ -50,7 +55,7 @@ docs: $(VENV)/docs.stamp ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean: ## delete what make made
-	rm -rf $(VENV) .venv-matrix .real build dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-aio .venv-matrix .real build dist site .mypy_cache .pytest_cache .ruff_cache
 
 # An environment is made by uv where there is one, else by Python itself, and filled once for each
 # extra until pyproject.toml changes.

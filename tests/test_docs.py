@@ -4,7 +4,8 @@ How a page is read:
 
 * Each ``python`` block must compile. All of ``docs/tutorial`` is run, and elsewhere a block whose
   first line is ``# run`` or which stands under ``<!-- run -->``: per page, in order, in one
-  program, in an empty home, as a user of a `StrictCloud`.
+  program, in an empty home, as a user of a `StrictCloud`. One under ``<!-- run with aiobotocore -->``
+  or ``<!-- run with aioboto3 -->`` is run by ``tests/aio``, where those are.
 * An ``ini`` block whose first line is ``# ~/.aws/config`` is written there before the page runs.
 """
 
@@ -99,11 +100,15 @@ def is_run(page: Path, block: Block) -> bool:
     return marked or (DOCS / "tutorial") in page.parents or page.name == "tutorial.md"
 
 
-def script_of(page: Path) -> str:
-    """Return all of a page that is run, each block on its own lines, so that tracebacks fit."""
+def script_of(page: Path, *marks: str) -> str:
+    """Return all of a page that is run, each block on its own lines, so that tracebacks fit.
+
+    Args:
+        marks: The lines above the blocks to run, instead of what this module runs.
+    """
     lines: list[str] = []
     for block in blocks_of(page.read_text(encoding="utf-8")):
-        if is_run(page, block):
+        if block.before in marks if marks else is_run(page, block):
             lines += [""] * (block.line - 1 - len(lines))
             lines += block.code.splitlines()
     return "\n".join(lines)
@@ -186,8 +191,13 @@ def test_python_in_the_documentation_compiles(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if script_of(p)], ids=name_of)
 def test_the_documentation_runs(page: Path, tmp_path: Path, own_home: Path) -> None:
-    script = tmp_path / page.with_suffix(".py").name
-    script.write_text(script_of(page), encoding="utf-8")
+    run(page, script_of(page), tmp_path, own_home)
+
+
+def run(page: Path, code: str, tmp_path: Path, own_home: Path) -> None:
+    """Run *code* of *page* as a user of a `StrictCloud`."""
+    script = tmp_path / f"{page.stem}_page.py"  # not asyncio.py
+    script.write_text(code, encoding="utf-8")
     for block in blocks_of(page.read_text(encoding="utf-8")):
         if block.language == "ini" and block.code.startswith("# ~/.aws/config\n"):
             config = own_home / ".aws" / "config"

@@ -117,3 +117,25 @@ def test_star_import_gives_the_public_names() -> None:
     )
 
     assert given == sorted(rolecall.__all__)
+
+
+WITHOUT_AIOBOTOCORE = """
+import json, sys
+sys.modules["aiobotocore"] = None  # what Python takes for: it is not installed
+import rolecall
+said = []
+chain = rolecall.RoleChain(rolecall.Ambient(), "arn:aws:iam::123456789012:role/Reader")
+for use in (lambda: rolecall.aio, chain.aio_session):
+    try:
+        use()
+    except ImportError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+
+
+def test_without_aiobotocore_it_says_how_to_get_it() -> None:
+    said = run(WITHOUT_AIOBOTOCORE)
+
+    assert len(said) == 2
+    assert all("pip install 'rolecall[aio]'" in one for one in said)

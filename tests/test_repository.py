@@ -15,11 +15,11 @@ SOURCE = ROOT / "src" / "rolecall"
 
 # The one file that lists the private names of botocore and boto3 that rolecall leans on.
 UPSTREAM = SOURCE / "sources" / "upstream.py"
-UPSTREAM_LIBRARIES = {"aiobotocore", "boto3", "botocore", "s3transfer", "urllib3"}
+UPSTREAM_LIBRARIES = {"aioboto3", "aiobotocore", "boto3", "botocore", "s3transfer", "urllib3"}
 
 SKIPPED_FOLDERS = {
     ".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".real", ".ruff_cache", ".venv",
-    ".venv-matrix", "__pycache__", "build", "dist", "node_modules", "site",
+    ".venv-aio", ".venv-matrix", "__pycache__", "build", "dist", "node_modules", "site",
 }  # fmt: skip
 BINARY = {".gif", ".ico", ".jpg", ".png", ".svg", ".webp", ".gz", ".whl"}
 

@@ -162,7 +162,13 @@ __all__ = [
 ]
 
 
+#: Modules that are loaded when they are first named.
+_MODULES = ("aio",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "RoleChain":

@@ -231,7 +231,7 @@ def test_keywords_of_the_wrong_kind_are_told_at_the_call_all_at_once(assume: Ass
     for told in (
         "mfa_session must be a timedelta such as timedelta(hours=12), got 3600",
         "refresh_policy must be a RefreshPolicy, got 5",
-        "on_event must be a callable, got 5",
+        "on_event must be a callable that need not be awaited, got 5",
         "region_name must be a region, True, False or None, got 5",
         "additional_kwargs must be a dict of AssumeRole arguments, got 5",
     ):

@@ -20,7 +20,7 @@ from scenes import HUB, SPOKE, Assume, settle
 import rolecall
 from rolecall import RefreshPolicy
 from rolecall.refresh import Event
-from rolecall.sessions.credentials import freeze
+from rolecall.sessions.face import freeze
 from rolecall.sources.clients import sts_client
 from rolecall.sources.upstream import botocore_session
 from rolecall.testing import FakeClock, StrictCloud
@@ -494,7 +494,7 @@ def test_a_rotation_in_the_middle_of_a_read_mixes_no_sets(
             credentials.get_frozen_credentials()
         return freeze(held)
 
-    monkeypatch.setattr("rolecall.sessions.credentials.freeze", freeze_slowly)
+    monkeypatch.setattr("rolecall.sessions.face.freeze", freeze_slowly)
     old = credentials.get_frozen_credentials()
     new = credentials.get_frozen_credentials()
 

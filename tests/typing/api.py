@@ -9,11 +9,14 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+import aioboto3
 import boto3
 import botocore.session
+from aiobotocore.session import AioSession
 from typing_extensions import assert_type
 
 import rolecall
+import rolecall.aio
 from rolecall import (
     AUTOMATIC_ROLE_SESSION_NAME,
     AccessDenied,
@@ -183,3 +186,45 @@ def stores(client: object) -> None:
     given = rolecall.RedisStore.from_url("redis://host", environ={"ROLECALL_STORE_KEY": "key"})
     given = rolecall.open_store(environ={})
     _: boto3.Session = rolecall.assume_role(None, ARN, cache=given)
+
+
+async def asyncio_sessions(core: botocore.session.Session) -> None:
+    assert_type(rolecall.aio.assume_role(AioSession(), ARN), rolecall.aio.AioRoleSession)
+    assert_type(rolecall.aio.assume_role(boto3.Session(), ARN), rolecall.aio.AioRoleSession)
+    assert_type(rolecall.aio.assume_role(core, RoleArn=ARN), rolecall.aio.AioRoleSession)
+    assert_type(rolecall.aio.assume_role(None, ARN), rolecall.aio.AioRoleSession)
+    assert_type(rolecall.aio.assume_role(aioboto3.Session(), ARN), aioboto3.Session)
+
+    async def code() -> str:
+        return "123456"
+
+    session: AioSession = rolecall.aio.assume_role(
+        AioSession(),
+        ARN,
+        DurationSeconds=HOUR,
+        SerialNumber="arn:aws:iam::123456789012:mfa/ana",
+        mfa_token_provider=code,
+        refresh_policy=RefreshPolicy(),
+        cache=rolecall.MemoryStore(),
+    )
+    await session.get_credentials()
+    credentials = await rolecall.aio.assume_role(session, ARN).get_credentials()
+    assert_type(credentials, rolecall.aio.AioRefreshingCredentials)
+    assert_type(credentials.expires_at, datetime.datetime | None)
+    assert_type(credentials.remaining, datetime.timedelta)
+    assert_type((await credentials.whoami()).arn, str)
+    await credentials.ensure_valid_for(minutes=30)
+    await credentials.refresh()
+
+
+async def asyncio_refreshable(parent: aioboto3.Session) -> None:
+    async def fetch() -> Credentials:
+        return Credentials(access_key="ASIAFAKE", secret_key="fake")
+
+    def fetch_in_a_thread() -> dict[str, str]:
+        return {}
+
+    plain = rolecall.aio.refreshable_session(fetch, region_name="eu-west-1")
+    assert_type(plain, rolecall.aio.AioRoleSession)
+    theirs = rolecall.aio.refreshable_session(fetch_in_a_thread, base_session=parent, name="mine")
+    assert_type(theirs, aioboto3.Session)

@@ -18,6 +18,9 @@ from .origin import ORIGINS, Origin
 #: Opens a session for a chain. The layer that knows boto3 puts itself here when it is imported.
 session_opener: Callable[..., Any] | None = None
 
+#: The same for asynchronous sessions.
+aio_session_opener: Callable[..., Any] | None = None
+
 #: Builds a chain from a profile's name, the environment and botocore's configuration. `profiles`
 #: puts itself here: it builds chains, so it cannot be imported from where they are defined.
 profile_reader: Callable[..., RoleChain] | None = None
@@ -307,6 +310,19 @@ class RoleChain:
         if session_opener is None:
             raise RuntimeError("nothing can open a session yet: import rolecall.sessions first")
         return session_opener(self, **keywords)
+
+    def aio_session(self, **keywords: Any) -> Any:
+        """Open an ``aiobotocore.session.AioSession`` that acts as the last role.
+
+        Keywords are those of `session`; it shares its credentials with the sessions opened there.
+        Nothing is looked up or called before the session is used.
+
+        Raises:
+            ImportError: aiobotocore is not installed: ``pip install 'rolecall[aio]'``.
+        """
+        if aio_session_opener is None:
+            raise RuntimeError("nothing can open a session yet: import rolecall.sessions first")
+        return aio_session_opener(self, **keywords)
 
     def __add__(self, role: Role | RoleArn | str) -> RoleChain:
         if not isinstance(role, (Role, RoleArn, str)):

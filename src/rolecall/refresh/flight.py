@@ -3,21 +3,88 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from ..errors import FetchError, RolecallError
 from .state import Flying
 
 
+class Askers:
+    """The event loops of those who wait for a fetch: one of them runs what must be awaited.
+
+    Event loops are held as they come, so that this file needs no asyncio.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self) -> None:
+        # Appended to and copied only, each in one step: no lock.
+        self._members: list[Any] = []
+
+    def add(self, member: Any) -> None:
+        """Add an event loop, or the askers of the fetch that this one is made for."""
+        if member is not None and member is not self and member not in self._members:
+            self._members.append(member)
+
+    @property
+    def loops(self) -> list[Any]:
+        """All event loops that were ever among them, in the order in which they came."""
+        found: dict[int, Any] = {}
+        for member in list(self._members):
+            for loop in member.loops if isinstance(member, Askers) else [member]:
+                found.setdefault(id(loop), loop)
+        return list(found.values())
+
+    @property
+    def gone(self) -> bool:
+        """Whether there were event loops among them, and none of them runs any more."""
+        loops = self.loops
+        return bool(loops) and not any(loop.is_running() for loop in loops)
+
+
+class Abandoned(BaseException):
+    """The event loops of all who waited ended, and a coroutine with them: nothing is known.
+
+    No `Exception`, for no source in between may take it for a failure.
+    """
+
+
 class Flight:
     """One call of the source. It belongs to nobody who waits for it."""
 
-    __slots__ = ("as_seen", "future", "thread")
+    __slots__ = ("as_seen", "askers", "attended", "future", "thread")
 
     def __init__(self, as_seen: Flying) -> None:
         self.as_seen: Flying = as_seen
         self.future: Future[BaseException | None] = Future()
         self.thread: int | None = None  # whose stack the source is called on
+        self.askers: Askers = Askers()
+        self.attended: bool = False  # whether somebody waits who may be asked for something
+
+
+#: For whom the code that runs is fetching. None: for whoever called it.
+asked_by: ContextVar[Askers | None] = ContextVar("asked_by", default=None)
+
+#: The flights that the code that runs is a part of.
+aboard: ContextVar[tuple[Flight, ...]] = ContextVar("aboard", default=())
+
+#: Whether a person may be asked in this thread although it is not the main one.
+attended: ContextVar[bool] = ContextVar("attended", default=False)
+
+
+@contextmanager
+def on_behalf_of(askers: Askers, *, person: bool) -> Iterator[None]:
+    """Let what is fetched inside be fetched for *askers*; *person*: one of them may be asked."""
+    by, may_ask = asked_by.set(askers), attended.set(person)
+    try:
+        yield
+    finally:
+        attended.reset(may_ask)
+        asked_by.reset(by)
 
 
 def anew(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials, Source
@@ -20,7 +22,15 @@ from . import decide as rules
 from . import transitions
 from .decide import Do
 from .events import Listener
-from .flight import Flight, anew
+from .flight import (
+    Abandoned,
+    Flight,
+    aboard,
+    anew,
+    asked_by,
+    attended,
+    on_behalf_of,
+)
 from .policy import DEFAULT_POLICY, RefreshPolicy
 from .state import EMPTY, Flying, Instant, Phase, State, phase, read
 from .telling import Teller
@@ -82,6 +92,14 @@ class Refresher:
             FetchError: none are valid and none can be had. The source's own error where it
                 gave one, each time as a fresh exception.
         """
+        held = self.fresh()
+        if held is not None:
+            return held
+        asked = self.ask()
+        return asked if isinstance(asked, Credentials) else self._wait(*asked)
+
+    def fresh(self) -> Credentials | None:
+        """Return what is held if nothing is to be done about it yet."""
         held = self._state.held
         # The hot path: one state, both clocks, no lock.
         if (
@@ -90,29 +108,43 @@ class Refresher:
             and self._time() < held.fresh_until_wall
         ):
             return held.credentials
-        return self._get_slowly()
+        return None
 
-    def _get_slowly(self) -> Credentials:
+    def ask(self, loop: Any = None) -> Credentials | tuple[Flight, float]:
+        """Return credentials, or else the flight to wait for and for how many seconds.
+
+        A fetch that is due is started. For the drivers, which differ in how they wait only.
+
+        Args:
+            loop: The event loop of whoever asks, which no source may hold up.
+
+        Raises:
+            FetchError: as `get`.
+        """
         now = read(self.clock)
         state, flight = self._state, self._flight
         flying = None if flight is None or flight.as_seen.lost(now) else flight.as_seen
-        me = threading.get_ident()
-        if self._inside == me or (flight is not None and flight.thread == me):
+        if self._inside == threading.get_ident() or self._aboard(flight):
             # The source, or a finalizer in our lock, reads what it holds up: it would wait for
             # itself.
             do = rules.after_waiting(state, now, self.policy).do
             return self._outcome(state, now, do, self._asked_by_itself())
         decision = rules.decide(state, now, self.policy, flying, self.fetch_limit)
         if decision.start or decision.do is Do.WAIT:
-            state, flight, leader, decision, lost = self._board(now)
+            state, flight, leader, decision, lost = self._board(now, loop)
             waits = decision.do is Do.WAIT
             if flight is not None and leader:
-                # Only the caller's own thread may prompt a person at a terminal.
-                self._take_off(flight, inline=waits and self._interactive)
+                self._take_off(flight, asked=waits, loop=loop)
             self._teller.lost(lost, self._state)
             if flight is not None and waits:
-                return self._wait(flight, decision.wait)
+                return flight, decision.wait
         return self._outcome(state, now, decision.do, None)
+
+    def _aboard(self, flight: Flight | None) -> bool:
+        """Return whether the code that runs is what *flight* waits for."""
+        return flight is not None and (
+            flight.thread == threading.get_ident() or flight in aboard.get()
+        )
 
     @property
     def prompts(self) -> bool:
@@ -130,7 +162,7 @@ class Refresher:
         return (own or self.policy.fetch_timeout).total_seconds()
 
     def _board(
-        self, now: Instant, *, force: bool = False
+        self, now: Instant, loop: Any, *, force: bool = False
     ) -> tuple[State, Flight | None, bool, rules.Decision, Flight | None]:
         """Decide under the lock, for what was true a moment ago may not be, and join or start.
 
@@ -156,6 +188,8 @@ class Refresher:
             if flight is None and (decision.start or force):
                 flight = self._flight = Flight(Flying(now, self.fetch_limit))
                 leader = True
+            if flight is not None and (leader or force or decision.do is Do.WAIT):
+                flight.askers.add(asked_by.get() if loop is None else loop)
             if (
                 flight is not None
                 and decision.do is Do.WAIT
@@ -185,15 +219,46 @@ class Refresher:
 
     def _wait(self, flight: Flight, seconds: float) -> Credentials:
         self.clock.wait(flight.future, seconds)
-        if not flight.future.done():
-            # Held credentials may have died meanwhile; then there is nothing to serve instead.
-            now = read(self.clock)
-            if rules.after_waiting(self._state, now, self.policy).do is Do.RAISE:
-                self.clock.wait(flight.future, flight.as_seen.remaining(now))
+        longer = self.longer(flight)
+        if longer is not None:
+            self.clock.wait(flight.future, longer)
+        try:
+            return self.outcome(flight)
+        except Abandoned:
+            return self._instead(self.get)
+
+    def longer(self, flight: Flight) -> float | None:
+        """Return how many seconds more must be waited for *flight*; None: no longer.
+
+        Held credentials may have died meanwhile; then there is nothing to serve instead.
+        """
+        now = read(self.clock)
+        if flight.future.done() or (
+            rules.after_waiting(self._state, now, self.policy).do is not Do.RAISE
+        ):
+            return None
+        return flight.as_seen.remaining(now)
+
+    def outcome(self, flight: Flight) -> Credentials:
+        """Return what whoever waited for *flight* gets now.
+
+        Raises:
+            FetchError: as `get`.
+            Abandoned: ask again.
+        """
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
+        if isinstance(error, Abandoned):
+            raise Abandoned
         now = read(self.clock)
         state = self._state
         return self._outcome(state, now, rules.after_waiting(state, now, self.policy).do, error)
+
+    def _instead(self, again: Callable[[], Credentials]) -> Credentials:
+        """Ask again after a flight was abandoned, unless all who asked for this one are gone."""
+        askers = asked_by.get()
+        if askers is not None and askers.gone:
+            raise Abandoned
+        return again()
 
     def _outcome(
         self, state: State, now: Instant, do: Do, error: BaseException | None
@@ -225,7 +290,11 @@ class Refresher:
 
     # ── flying ───────────────────────────────────────────────────────────────────────────
 
-    def _take_off(self, flight: Flight, *, inline: bool = False) -> None:
+    def _take_off(self, flight: Flight, *, asked: bool, loop: Any) -> None:
+        """Let *flight* begin; *asked*: somebody waits for it, on *loop* if that is not None."""
+        # Only the caller's own thread may prompt a person at a terminal; an event loop's must not.
+        inline = asked and self._interactive and loop is None
+        flight.attended = asked and (loop is not None or attended.get())
         fly = partial(self._fly, flight)
         with self._guard():
             self._lost = [lost for lost in self._lost if not lost.future.done()]
@@ -241,20 +310,20 @@ class Refresher:
             return
         # A thread started while the interpreter goes down may never run, and its starter would
         # wait for it for ever (3.10, 3.11) or get RuntimeError (3.12 on): then fly right here.
-        if inline or sys.is_finalizing():
-            fly()
-            return
-        try:
-            threading.Thread(target=fly, name="rolecall-refresh", daemon=True).start()
-        except RuntimeError:
-            fly()
+        if not (inline or sys.is_finalizing()):
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(target=fly, name="rolecall-refresh", daemon=True).start()
+                return
+        fly()
 
     def _fly(self, flight: Flight) -> None:
         flight.thread = threading.get_ident()
         error: BaseException | None = None
         interrupted: BaseException | None = None
+        on_board = aboard.set((*aboard.get(), flight))
         try:
-            credentials = self.source.get()
+            with on_behalf_of(flight.askers, person=flight.attended):
+                credentials = self.source.get()
             if not isinstance(credentials, Credentials):
                 raise FetchError(
                     f"{self.name}: the source answered {type(credentials).__name__}, "
@@ -262,6 +331,9 @@ class Refresher:
                     retryable=False,
                 )
             self._land(flight, credentials)
+        except Abandoned as caught:
+            error = caught
+            self._abandon(flight)
         except BaseException as caught:
             # Whatever a source raises, those who wait must hear of it.
             error = caught
@@ -269,6 +341,7 @@ class Refresher:
                 interrupted = caught
             self._crash(flight, caught)
         finally:
+            aboard.reset(on_board)
             flight.thread = None
             flight.future.set_result(error)
         if interrupted is not None and threading.current_thread() is threading.main_thread():
@@ -305,6 +378,11 @@ class Refresher:
         assert state.failure is not None
         self._teller.failed(state, now)
 
+    def _abandon(self, flight: Flight) -> None:
+        with self._guard():
+            if self._flight is flight:
+                self._flight = None
+
     # ── steering ─────────────────────────────────────────────────────────────────────────
 
     def refresh(self) -> Credentials:
@@ -313,20 +391,42 @@ class Refresher:
         Raises:
             FetchError: the source failed. What is held stays in use.
         """
+        flight, seconds = self.start()
+        self.clock.wait(flight.future, seconds)
+        try:
+            self.check(flight)
+        except Abandoned:
+            return self._instead(self.refresh)
+        return self.get()
+
+    def start(self, loop: Any = None) -> tuple[Flight, float]:
+        """Start a fetch, or join the one in progress; return it and how long to wait for it.
+
+        Raises:
+            FetchError: the source itself asks.
+        """
         now = read(self.clock)
-        flying = self._flight
-        if flying is not None and flying.thread == threading.get_ident():
+        if self._aboard(self._flight):
             raise self._asked_by_itself()
-        _, flight, leader, _, lost = self._board(now, force=True)
+        _, flight, leader, _, lost = self._board(now, loop, force=True)
         assert flight is not None
         if leader:
-            self._take_off(flight, inline=self._interactive)
+            self._take_off(flight, asked=True, loop=loop)
         self._teller.lost(lost, self._state)
-        self.clock.wait(flight.future, flight.as_seen.remaining(now))
+        return flight, flight.as_seen.remaining(now)
+
+    def check(self, flight: Flight) -> None:
+        """Raise what became of *flight*, unless it brought credentials.
+
+        Raises:
+            FetchError: the source failed, or has not answered.
+            Abandoned: ask again.
+        """
         error = flight.future.result(0) if flight.future.done() else self._unanswered(flight)
+        if isinstance(error, Abandoned):
+            raise Abandoned
         if error is not None:
             raise anew(error) from error
-        return self.get()
 
     def invalidate(self, access_key: str) -> bool:
         """Count the held credentials as expired if their key is *access_key*.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import InvalidChain, Problem
 from ..refresh import DEFAULT_POLICY, Listener, RefreshPolicy
 from ..sources.clients import check_keywords
-from ..sources.custom import CallableSource
+from ..sources.custom import CallableSource, is_async
 from ..sources.mfa import CodeSource
 from ..sources.origin import load_credentials
 from ..sources.refusals import invalid
@@ -102,66 +103,129 @@ def assume_role(
         ConfigError: *session* or *sts_client_kwargs* cannot be used.
     """
     refuse_unless_session(session)
-    _refuse_types(
+    order = taken(
+        RoleArn,
+        RoleSessionName=RoleSessionName,
+        PolicyArns=PolicyArns,
+        Policy=Policy,
+        DurationSeconds=DurationSeconds,
+        Tags=Tags,
+        TransitiveTagKeys=TransitiveTagKeys,
+        ExternalId=ExternalId,
+        SerialNumber=SerialNumber,
+        TokenCode=TokenCode,
+        SourceIdentity=SourceIdentity,
         region_name=region_name,
+        validate=validate,
+        cache=cache,
         additional_kwargs=additional_kwargs,
+        mfa_token_provider=mfa_token_provider,
         mfa_session=mfa_session,
         refresh_policy=refresh_policy,
         on_event=on_event,
         sts_client_kwargs=sts_client_kwargs,
+        inherit_config=inherit_config,
+        clock=clock,
     )
-    given: Any = default_session() if session is None else session
-    parent = botocore_session(given)
+    return carry_out(order, default_session() if session is None else session)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What `assume_role` was asked for, before it is known who assumes the role.
+
+    Attributes:
+        role: None: there is none, for the *problems*.
+        problems: What is wrong with the arguments, whoever assumes the role.
+        extra: The names among ``additional_kwargs``.
+    """
+
+    role: Role | None
+    recipe: Recipe
+    problems: Sequence[Problem]
+    extra: Sequence[str]
+    validate: bool
+
+
+def taken(RoleArn: str, **keywords: Any) -> Order:
+    """Return the order for a role, from the arguments of `assume_role`.
+
+    Raises:
+        TypeError, ConfigError: arguments of the wrong kind.
+    """
+    call = keywords.pop
+    recipe_of = {
+        name: call(name)
+        for name in (
+            "region_name", "on_event", "clock", "inherit_config", "cache", "mfa_token_provider",
+            "mfa_session",
+        )
+    }  # fmt: skip
+    additional: Any = keywords["additional_kwargs"]
+    refresh_policy, sts_client_kwargs = call("refresh_policy"), call("sts_client_kwargs")
+    _refuse_types(
+        region_name=recipe_of["region_name"],
+        additional_kwargs=additional,
+        mfa_session=recipe_of["mfa_session"],
+        refresh_policy=refresh_policy,
+        on_event=recipe_of["on_event"],
+        sts_client_kwargs=sts_client_kwargs,
+    )
     client_kwargs = check_keywords(sts_client_kwargs)
-    if cache is not None:
-        as_store(cache)  # TypeError at the call, not at the first fetch
-    load_credentials(parent)
-    if TokenCode is None and isinstance(additional_kwargs, Mapping):
-        TokenCode = additional_kwargs.get("TokenCode")
+    if recipe_of["cache"] is not None:
+        as_store(recipe_of["cache"])  # TypeError at the call, not at the first fetch
+    additional = additional or {}
+    token_code, validate = call("TokenCode"), call("validate")
+    if token_code is None:
+        token_code = additional.get("TokenCode")
+    role: Role | None = None
+    problems: list[Problem] = []
+    try:
+        role = Role.from_keywords(RoleArn, **keywords)
+    except InvalidChain as error:
+        problems += error.problems
+    if validate:
+        serial = keywords["SerialNumber"] or additional.get("SerialNumber")
+        problems += _mfa_problems(token_code, serial, recipe_of["mfa_session"])
     environ = os.environ  # noqa: TID251 - border
-    policy = (refresh_policy or DEFAULT_POLICY).with_environ(environ)
+    return Order(
+        role=role,
+        recipe=Recipe(
+            policy=(refresh_policy or DEFAULT_POLICY).with_environ(environ),
+            sts_client_kwargs=client_kwargs,
+            token_code=token_code,
+            **recipe_of,
+        ),
+        problems=problems,
+        extra=[str(name) for name in additional],
+        validate=validate,
+    )
+
+
+def carry_out(order: Order, given: Any) -> RoleSession:
+    """Return the session that was asked for, assumed by the session *given*.
+
+    Raises:
+        NoCredentialsError: *given* has none (botocore's).
+        InvalidChain: arguments break documented limits.
+    """
+    parent = botocore_session(given)
+    load_credentials(parent)
     found: list[Problem] = []
     chain = None
-    try:
-        role = Role.from_keywords(
-            RoleArn,
-            RoleSessionName=RoleSessionName,
-            PolicyArns=PolicyArns,
-            Policy=Policy,
-            DurationSeconds=DurationSeconds,
-            Tags=Tags,
-            TransitiveTagKeys=TransitiveTagKeys,
-            ExternalId=ExternalId,
-            SerialNumber=SerialNumber,
-            SourceIdentity=SourceIdentity,
-            additional_kwargs=additional_kwargs,
-        )
-        chain = chain_of(given) + role
-        if validate:
-            region = client_kwargs.get("region_name") or parent.get_config_variable("region")
+    if order.role is not None:
+        chain = chain_of(given) + order.role
+        if order.validate:
+            environ = os.environ  # noqa: TID251 - border
+            region = order.recipe.sts_client_kwargs.get("region_name")
+            region = region or parent.get_config_variable("region")
             found += _role_problems(chain, parent, environ, region)
-    except InvalidChain as error:
-        found += error.problems
-    if validate:
-        found += _call_problems(parent, additional_kwargs, TokenCode, SerialNumber, mfa_session)
+    found += order.problems
+    if order.validate:
+        found += _unknown_arguments(order.extra, parent)
     if found or chain is None:
         raise invalid(InvalidChain(found))
-    return open_role(
-        given,
-        chain,
-        Recipe(
-            region_name=region_name,
-            policy=policy,
-            on_event=on_event,
-            clock=clock,
-            sts_client_kwargs=client_kwargs,
-            inherit_config=inherit_config,
-            cache=cache,
-            mfa_token_provider=mfa_token_provider,
-            mfa_session=mfa_session,
-            token_code=TokenCode,
-        ),
-    )
+    return open_role(given, chain, order.recipe)
 
 
 def _role_problems(
@@ -192,7 +256,9 @@ def _refuse_types(**given: Any) -> None:
     wrong = []
     for name, value in given.items():
         kinds, wanted = _KINDS[name]
-        good = callable(value) if kinds is None else isinstance(value, kinds)
+        good = (
+            callable(value) and not is_async(value) if kinds is None else isinstance(value, kinds)
+        )
         if value is not None and not good:
             wrong.append(f"{name} must be {wanted}, got {value!r}")
     if wrong:
@@ -205,22 +271,16 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "additional_kwargs": (Mapping, "a dict of AssumeRole arguments"),
     "mfa_session": (timedelta, "a timedelta such as timedelta(hours=12)"),
     "refresh_policy": (RefreshPolicy, "a RefreshPolicy"),
-    "on_event": (None, "a callable"),
+    "on_event": (None, "a callable that need not be awaited"),
     "sts_client_kwargs": (Mapping, "a dict of client keywords"),
 }
 
 
-def _call_problems(
-    parent: Session,
-    additional_kwargs: Mapping[str, Any] | None,
-    token_code: Any,
-    serial_number: str | None,
-    mfa_session: timedelta | None,
+def _mfa_problems(
+    token_code: Any, serial_number: str | None, mfa_session: timedelta | None
 ) -> list[Problem]:
     """Return what is wrong with the arguments that are no part of a role."""
     found = []
-    extra = additional_kwargs if isinstance(additional_kwargs, Mapping) else {}
-    serial_number = serial_number or extra.get("SerialNumber")
     if token_code is not None:
         if not (
             isinstance(token_code, str)
@@ -250,17 +310,17 @@ def _call_problems(
                     source="STS GetSessionToken, DurationSeconds",
                 )
             )
-    return found + _unknown_arguments(extra, parent)
+    return found
 
 
-def _unknown_arguments(extra: Mapping[str, Any], parent: Session) -> list[Problem]:
+def _unknown_arguments(extra: Sequence[str], parent: Session) -> list[Problem]:
     if not extra:
         return []
     shape = parent.get_service_model("sts").operation_model("AssumeRole").input_shape
     known = set(shape.members) if shape is not None else set()
     return [
         Problem(
-            field=str(name),
+            field=name,
             message=f"is not an argument of AssumeRole, which takes {', '.join(sorted(known))}",
             source="STS service model",
         )
@@ -304,9 +364,30 @@ def refreshable_session(
         TypeError: *fetch* is not callable, or is a coroutine function.
     """
     refuse_unless_session(base_session)
+    open_ = fetching(
+        CallableSource(fetch, name=name, clock=clock),
+        region_name=region_name,
+        method=method,
+        refresh_policy=refresh_policy,
+        on_event=on_event,
+        inherit_config=inherit_config,
+        clock=clock,
+    )
+    return open_(boto3.Session() if base_session is None else base_session)
+
+
+def fetching(
+    source: CallableSource,
+    *,
+    region_name: str | None,
+    method: str,
+    refresh_policy: RefreshPolicy | None,
+    on_event: Listener | None,
+    inherit_config: bool,
+    clock: Clock,
+) -> Callable[[Any], RoleSession]:
+    """Check the arguments of `refreshable_session`; return what opens it, given its parent."""
     _refuse_types(region_name=region_name, refresh_policy=refresh_policy, on_event=on_event)
-    given: Any = boto3.Session() if base_session is None else base_session
-    source = CallableSource(fetch, name=name, clock=clock)
     recipe = Recipe(
         region_name=region_name,
         policy=(refresh_policy or DEFAULT_POLICY).with_environ(os.environ),  # noqa: TID251 - border
@@ -314,11 +395,12 @@ def refreshable_session(
         clock=clock,
         inherit_config=inherit_config,
     )
-    return open_child(
-        recipe.refresher(source, source.name),
-        parent=given,
+    refresher = recipe.refresher(source, source.name)
+    return lambda parent: open_child(
+        refresher,
+        parent=parent,
         method=method,
-        # Not id(fetch): the next callable may live there, with somebody else's keys.
+        # Not the id of a callable: the next one may live there, with somebody else's keys.
         identity=f"callable {uuid.uuid4()}",
         features=("CREDENTIALS_CODE",),
         recipe=recipe,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
+from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
 
 from ..chain import (
@@ -43,9 +44,14 @@ _COMPONENT = "rolecall_shared"
 
 
 class _Shared:
-    """What sessions that start from one session have in common. Lives as its component."""
+    """What sessions that start from one session have in common. Lives as its component.
 
-    def __init__(self) -> None:
+    Attributes:
+        of: The session's credentials object: with others it is somebody else.
+    """
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
         self.lock: ForkSafeLock = ForkSafeLock()  # guards them all
         self.sessions: WeakValueDictionary[Any, RoleSession] = WeakValueDictionary()
         self.refreshers: WeakValueDictionary[Any, Refresher] = WeakValueDictionary()
@@ -58,11 +64,18 @@ _components_lock = ForkSafeLock()
 
 
 def _shared(session: Session) -> _Shared:
+    try:
+        credentials = load_credentials(session)
+    except NoCredentialsError:  # a chain without roles needs none
+        credentials = None
     with _components_lock:
         try:
             shared: _Shared = session.get_component(_COMPONENT)
         except ValueError:  # botocore's word for: no such component
-            shared = _Shared()
+            shared = _Shared(credentials)
+            session.register_component(_COMPONENT, shared)
+        if shared.of is not credentials:
+            shared = _Shared(credentials)
             session.register_component(_COMPONENT, shared)
     return shared
 
@@ -230,6 +243,37 @@ def open_chain(
         ConfigError: a profile does not add up.
         TypeError: *store* and *cache* are both given, or not what a session can be kept in.
     """
+    _, session = preparing(
+        chain,
+        region_name=region_name,
+        refresh_policy=refresh_policy,
+        on_event=on_event,
+        sts_client_kwargs=sts_client_kwargs,
+        inherit_config=inherit_config,
+        store=store,
+        cache=cache,
+        mfa_token_provider=mfa_token_provider,
+        mfa_session=mfa_session,
+        clock=clock,
+    )
+    return session()
+
+
+def preparing(
+    chain: RoleChain,
+    *,
+    region_name: Region = None,
+    refresh_policy: RefreshPolicy | None = None,
+    on_event: Listener | None = None,
+    sts_client_kwargs: Mapping[str, Any] | None = None,
+    inherit_config: bool = True,
+    store: Any = None,
+    cache: Any = None,
+    mfa_token_provider: Any = None,
+    mfa_session: timedelta | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> tuple[Recipe, Callable[[], Any]]:
+    """Check the arguments of `open_chain`; return the last hop's recipe, and what opens it."""
     environ = os.environ  # noqa: TID251 - border
     if store is not None and cache is not None:
         raise TypeError("store and cache are two names of one thing: give one")
@@ -250,7 +294,8 @@ def open_chain(
         mfa_session=mfa_session,
         clock=clock,
     )
-    return _open(chain, replace(recipe, region_name=region_name), recipe, environ)
+    last = replace(recipe, region_name=region_name)
+    return last, lambda: _open(chain, last, recipe, environ)
 
 
 def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, str]) -> Any:

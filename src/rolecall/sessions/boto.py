@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import boto3
@@ -28,6 +29,11 @@ except ImportError:  # botocore before 1.38 reports no features
 
     def register_feature_ids(feature_ids: Iterable[str]) -> None:
         """Do nothing: this botocore has no feature ids."""
+
+
+def note_features(feature_ids: Iterable[str]) -> None:
+    """Have the user agent of the client that is being made say where its credentials are from."""
+    register_feature_ids(feature_ids)
 
 
 #: Says what pickle keeps of a session. What opens it again needs this module, and so introduces
@@ -72,7 +78,7 @@ class _Child(Session):
     features: tuple[str, ...] = ()
 
     def get_credentials(self) -> Any:
-        register_feature_ids(self.features)
+        note_features(self.features)
         return super().get_credentials()
 
 
@@ -90,7 +96,7 @@ class _Provider(CredentialProvider):
         return self._credentials
 
 
-class _NoToken:
+class NoToken:
     """A role session has no bearer token; its parent's is not its own."""
 
     def load_token(self, **_: Any) -> None:
@@ -98,6 +104,21 @@ class _NoToken:
 
 
 _loader_lock = ForkSafeLock()  # guards the shared loader's search path
+
+
+@contextmanager
+def as_short_a_path(loader: Any) -> Iterator[None]:
+    """Let boto3 add its own folder to *loader*'s search path no more than once.
+
+    It does so with every session. The loader is shared, so that the path would grow without end.
+    """
+    with _loader_lock:
+        paths = loader.search_paths
+        before = len(paths)
+        yield
+        for added in paths[before:]:
+            if added in paths[:before]:
+                del paths[len(paths) - 1 - paths[::-1].index(added)]
 
 
 def open_child(
@@ -127,10 +148,10 @@ def open_child(
     child.user_agent_extra = f"rolecall/{__version__}"
     loader = inner.get_component("data_loader")
     child.register_component("data_loader", loader)
-    child.register_component("token_provider", _NoToken())
+    child.register_component("token_provider", NoToken())
     if recipe.inherit_config:
         inherit(child, inner)
-    _set_region(child, inner, recipe.region_name, inherit_config=recipe.inherit_config)
+    set_region(child, inner, recipe.region_name, inherit_config=recipe.inherit_config)
 
     credentials = RefreshingCredentials(
         refresher,
@@ -139,30 +160,24 @@ def open_child(
         client=lambda: sts_client(child, recipe.sts_client_kwargs),
     )
     child.register_component("credential_provider", CredentialResolver([_Provider(credentials)]))
-    Rejections(refresher).register(child)
-    Presigning(refresher).register(child)
+    Rejections(lambda: refresher).register(child)
+    Presigning(lambda: refresher).register(child)
 
-    with _loader_lock:
-        paths = loader.search_paths
-        before = len(paths)
+    with as_short_a_path(loader):
         session = RoleSession(
             botocore_session=child,
             region_name=recipe.region_name if isinstance(recipe.region_name, str) else None,
         )
-        # boto3 adds its own folder to the loader's path with every session. The loader is shared,
-        # so that the path would grow without end.
-        for added in paths[before:]:
-            if added in paths[:before]:
-                del paths[len(paths) - 1 - paths[::-1].index(added)]
     session.assume_role_parent_session = parent if shown_parent is None else shown_parent
     session.chain = chain
     session._recipe = recipe
     return session
 
 
-def _set_region(
+def set_region(
     child: Session, parent: Session, region_name: Region, *, inherit_config: bool
 ) -> None:
+    """Give *child* the region that *region_name* stands for; a str is boto3's to set."""
     if region_name is None:
         link_region(child, parent)
     elif region_name is True:

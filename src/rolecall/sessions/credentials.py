@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import ClientError
 
-from ..credentials import Credentials
 from ..errors import ConfigError, FetchError
-from ..refresh import Phase, Refresher
-from ..refresh.state import read
+from ..refresh import Refresher
 from ..sources.refusals import translate
 from ..stores import Stored
-
-_TAKES_ACCOUNT_ID = "account_id" in ReadOnlyCredentials._fields
+from .face import Face, too_short, wanted_lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +35,7 @@ class Identity:
         return self.arn
 
 
-def freeze(credentials: Credentials) -> ReadOnlyCredentials:
-    """Return *credentials* as the tuple that botocore's signers take."""
-    values: list[Any] = [credentials.access_key, credentials.secret_key, credentials.token]
-    if _TAKES_ACCOUNT_ID:
-        values.append(credentials.account_id)
-    return ReadOnlyCredentials(*values)
-
-
-class RefreshingCredentials(RefreshableCredentials):
+class RefreshingCredentials(Face, RefreshableCredentials):
     """The credentials of a session: always valid, refreshed beside the program's work.
 
     Made by `assume_role` and its companions; get it with ``session.get_credentials()``. Reading it
@@ -64,8 +53,6 @@ class RefreshingCredentials(RefreshableCredentials):
         self._refresher = refresher
         self._identity = identity
         self._client = client
-        self._frozen: tuple[Credentials | None, ReadOnlyCredentials | None] = (None, None)
-        self._built = False
         super().__init__("", "", "", None, refresher.refresh, method)  # type: ignore[arg-type]
         self._built = True
 
@@ -77,14 +64,7 @@ class RefreshingCredentials(RefreshableCredentials):
     @property
     def identity(self) -> str:
         """Who these credentials are, for the keys of caches; may have to ask the parent's."""
-        if not isinstance(self._identity, str):
-            self._identity = self._identity()
-        return self._identity
-
-    def __repr__(self) -> str:
-        held = self._refresher.state.held
-        until = "" if held is None else f", expires {held.credentials.expires_at}"
-        return f"<RefreshingCredentials {self._refresher.name}: {self.state}{until}>"
+        return self._identity if isinstance(self._identity, str) else self._identity()
 
     # ── what botocore calls ──────────────────────────────────────────────────────────────
 
@@ -94,32 +74,10 @@ class RefreshingCredentials(RefreshableCredentials):
         Raises:
             FetchError: none are valid and none can be had.
         """
-        credentials = self._refresher.get()
-        source, frozen = self._frozen
-        if source is credentials and frozen is not None:
-            return frozen
-        frozen = freeze(credentials)
-        self._frozen = (credentials, frozen)
-        return frozen
-
-    def refresh_needed(self, refresh_in: float | None = None) -> bool:
-        """Return whether a refresh is due, or whether less than *refresh_in* seconds are left."""
-        held = self._refresher.state.held
-        if held is None:
-            return True
-        if refresh_in is None:
-            return self._refresher.phase is not Phase.FRESH
-        return held.left(read(self._refresher.clock)) < refresh_in
+        return self._freeze(self._refresher.get())
 
     def _refresh(self) -> None:
         self._refresher.get()
-
-    def _seconds_remaining(self) -> float:
-        held = self._refresher.state.held
-        return 0.0 if held is None else held.left(read(self._refresher.clock))
-
-    def _is_expired(self) -> bool:
-        return self._seconds_remaining() <= 0
 
     @property  # type: ignore[misc]  # read-only: a set of keys changes as a whole
     def access_key(self) -> str:  # type: ignore[override]  # as above
@@ -140,41 +98,6 @@ class RefreshingCredentials(RefreshableCredentials):
     def account_id(self) -> str | None:  # type: ignore[override]  # as above
         """Account the session is in."""
         return self._refresher.get().account_id
-
-    @property
-    def _expiry_time(self) -> datetime | None:
-        held = self._refresher.state.held
-        return None if held is None else held.credentials.expires_at
-
-    @_expiry_time.setter
-    def _expiry_time(self, value: datetime | None) -> None:
-        # Tests of botocore programs set it to make credentials look old. None comes from
-        # botocore's own initializer.
-        if self._built and value is not None:
-            self._refresher.set_expiry(value.astimezone(timezone.utc))
-
-    @property
-    def _advisory_refresh_timeout(self) -> float:
-        return self._window("refresh_at")
-
-    @_advisory_refresh_timeout.setter
-    def _advisory_refresh_timeout(self, _: float) -> None:
-        raise AttributeError("the windows are set by refresh_policy=RefreshPolicy(ahead=…)")
-
-    @property
-    def _mandatory_refresh_timeout(self) -> float:
-        return self._window("block_at")
-
-    @_mandatory_refresh_timeout.setter
-    def _mandatory_refresh_timeout(self, _: float) -> None:
-        raise AttributeError("the windows are set by refresh_policy=RefreshPolicy(margin=…)")
-
-    def _window(self, edge: str) -> float:
-        held = self._refresher.state.held
-        if held is None or held.credentials.expires_at is None:
-            return 0.0
-        begins: float = getattr(held, edge)
-        return held.dead_at - begins
 
     # ── what a program asks ──────────────────────────────────────────────────────────────
 
@@ -198,11 +121,6 @@ class RefreshingCredentials(RefreshableCredentials):
         left = self._refresher.remaining
         return timedelta.max if left is None else left
 
-    @property
-    def state(self) -> str:
-        """``empty``, ``fresh``, ``stale``, ``critical`` or ``expired``; asks nobody."""
-        return str(self._refresher.phase)
-
     def refresh(self) -> None:
         """Fetch new credentials now, whatever is left of the old ones.
 
@@ -221,11 +139,7 @@ class RefreshingCredentials(RefreshableCredentials):
             ConfigError: even new ones do not live that long; ask for a longer DurationSeconds.
             FetchError: new ones cannot be had.
         """
-        if duration is not None and not isinstance(duration, timedelta):
-            raise TypeError(
-                f"ensure_valid_for takes a timedelta or units, such as minutes=30, got {duration!r}"
-            )
-        wanted = (duration or timedelta(0)) + timedelta(**units)
+        wanted = wanted_lifetime(duration, units)
         if self.remaining >= wanted:
             return
         self._refresher.refresh()
@@ -234,18 +148,7 @@ class RefreshingCredentials(RefreshableCredentials):
             self._refresher.refresh()
         left = self.remaining
         if left < wanted:
-            raise ConfigError(
-                f"{self._refresher.name}: new credentials live {left}, not {wanted}",
-                hint="ask for a longer DurationSeconds, as far as the role's MaxSessionDuration "
-                "(1 h when chaining) allows",
-            )
-
-    def invalidate(self, access_key: str) -> bool:
-        """Replace the credentials before their time if their key is *access_key*.
-
-        For services that botocore does not call: return whether new ones will be fetched.
-        """
-        return self._refresher.invalidate(access_key)
+            raise too_short(self._refresher, left, wanted)
 
     def whoami(self) -> Identity:
         """Ask STS who these credentials are (GetCallerIdentity, which needs no permission).
@@ -261,17 +164,3 @@ class RefreshingCredentials(RefreshableCredentials):
         if missing:
             raise FetchError(f"{self._refresher.name}: STS answered without {', '.join(missing)}")
         return Identity(account=answer["Account"], arn=answer["Arn"], user_id=answer["UserId"])
-
-    # ── live credentials do not travel ───────────────────────────────────────────────────
-
-    def __copy__(self) -> RefreshingCredentials:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RefreshingCredentials:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise ConfigError(
-            f"{self._refresher.name}: live credentials are not pickled",
-            hint="pickle the session or its chain: the other process assumes the role itself",
-        )

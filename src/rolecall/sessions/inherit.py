@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from botocore.config import Config
 from botocore.configprovider import (
     BaseProvider,
     ChainProvider,
@@ -56,11 +58,16 @@ class _OwnRegion(BaseProvider):
         return "_OwnRegion()"
 
 
-def inherit(child: Session, parent: Session) -> None:
+def inherit(
+    child: Session, parent: Session, as_config: Callable[[Config], Config] | None = None
+) -> None:
     """Link every configuration variable of *child* but the region to *parent*.
 
     The child's own ``set_config_variable`` wins. Sections of the configuration file
     (``services``, ``s3``, ``proxies``) are read by profile, so the profile goes along.
+
+    Args:
+        as_config: Makes of the parent's client configuration what the child's clients take.
     """
     profile = parent.get_config_variable("profile")
     if profile is not None:
@@ -76,7 +83,18 @@ def inherit(child: Session, parent: Session) -> None:
         store.set_config_provider(name, ChainProvider(chain, conversion_func=convert))
     config = parent.get_default_client_config()
     if config is not None:
-        child.set_default_client_config(config)
+        child.set_default_client_config(config if as_config is None else as_config(config))
+
+
+def plain_config(config: Config) -> Config:
+    """Return *config* without what only asynchronous clients know."""
+    if type(config) is Config:
+        return config
+    chosen = {name: getattr(config, name, usual) for name, usual in Config.OPTION_DEFAULTS.items()}
+    usual = Config()
+    return Config(
+        **{name: value for name, value in chosen.items() if value != getattr(usual, name, None)}
+    )
 
 
 def link_region(child: Session, parent: Session | None) -> None:

@@ -39,7 +39,7 @@ from ..sources.identity import identity
 from ..sources.mfa import CodeSource, GivenThenAsked, StaticCode, code_source
 from ..sources.origin import DyingSource, load_credentials
 from ..sources.sts import AssumeRoleWithWebIdentity, GetSessionToken
-from ..sources.upstream import botocore_session
+from ..sources.upstream import botocore_session, refuse_unless_session
 from ..sources.web_identity import TokenFile, called_token, subject_in
 from ..stores import AwsCliStore, Stored, as_store, cache_key
 from .boto import RoleSession, open_child
@@ -76,6 +76,7 @@ def open_origin(
         ConfigError: the origin does not say enough.
     """
     if isinstance(origin, GivenSession):
+        refuse_unless_session(origin.session)
         return origin.session
     variables = variables or {}
     key = (origin, recipe.key, _surroundings(environ), repr(sorted(variables.items())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -21,9 +21,16 @@ SLACK = timedelta(minutes=1)
 
 
 class Presigning:
-    """Wraps the presigning methods of one session's clients."""
+    """Wraps the presigning methods of one session's clients.
 
-    def __init__(self, refresher: Refresher) -> None:
+    Args:
+        refresher: Gives what keeps the session's credentials; None before there is one.
+    """
+
+    #: What to call before presigning; shown in the warning.
+    ADVICE = "session.get_credentials().ensure_valid_for(…)"
+
+    def __init__(self, refresher: Callable[[], Refresher | None]) -> None:
         self._refresher = refresher
 
     def register(self, session: Session) -> None:
@@ -36,23 +43,26 @@ class Presigning:
         """Wrap the presigning methods among *class_attributes*."""
         for name in METHODS:
             if name in class_attributes:
-                class_attributes[name] = self._watched(class_attributes[name])
+                class_attributes[name] = self.watched(class_attributes[name])
 
-    def _watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *method* with a look at what it has signed."""
+
         @functools.wraps(method)
         def presign(client: Any, *arguments: Any, **keywords: Any) -> Any:
             signed = method(client, *arguments, **keywords)
-            expires_in = keywords.get("ExpiresIn", _positional(method.__name__, arguments))
-            if expires_in is None:  # botocore's signer has the same default then
-                expires_in = DEFAULT_EXPIRES_IN_SECONDS
-            self._warn(signed, timedelta(seconds=float(expires_in)))
+            self.warn(signed, asked_lifetime(method.__name__, arguments, keywords))
             return signed
 
         return presign
 
-    def _warn(self, signed: Any, expires_in: timedelta) -> None:
-        held = self._refresher.state.held
-        left = self._refresher.remaining
+    def warn(self, signed: Any, expires_in: timedelta) -> None:
+        """Warn if *signed* will not be valid for as long as *expires_in*."""
+        refresher = self._refresher()
+        if refresher is None:
+            return
+        held = refresher.state.held
+        left = refresher.remaining
         if held is None or left is None or left >= expires_in - SLACK:
             return
         if held.credentials.access_key not in str(signed):
@@ -60,15 +70,18 @@ class Presigning:
         warnings.warn(
             f"this presigned URL says it is valid for {expires_in}, but its credentials expire in "
             f"{timedelta(seconds=round(left.total_seconds()))}: call "
-            "session.get_credentials().ensure_valid_for(…) first, or ask for a shorter ExpiresIn "
-            "or a longer DurationSeconds",
+            f"{self.ADVICE} first, or ask for a shorter ExpiresIn or a longer DurationSeconds",
             UserWarning,
             stacklevel=3,
         )
 
 
-def _positional(name: str, arguments: tuple[Any, ...]) -> Any:
+def asked_lifetime(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> timedelta:
+    """Return the ExpiresIn that the method *name* was called with."""
     # generate_presigned_url(ClientMethod, Params, ExpiresIn, HttpMethod);
     # generate_presigned_post(Bucket, Key, Fields, Conditions, ExpiresIn)
     place = 2 if name == "generate_presigned_url" else 4
-    return arguments[place] if len(arguments) > place else DEFAULT_EXPIRES_IN_SECONDS
+    positional = arguments[place] if len(arguments) > place else None
+    seconds = keywords.get("ExpiresIn", positional)
+    # None: botocore's signer has the same default then.
+    return timedelta(seconds=float(DEFAULT_EXPIRES_IN_SECONDS if seconds is None else seconds))

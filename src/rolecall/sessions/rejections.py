@@ -5,10 +5,11 @@ Through botocore's public events, registered on the session, so that every clien
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple
 
 from botocore.session import Session
 
@@ -29,10 +30,23 @@ _CONTEXT = "rolecall"
 _KEY = re.compile(r"(?:Credential=|AWS )([A-Za-z0-9_-]{8,128})[/:]")
 
 
-class Rejections:
-    """Watches the calls of one session's clients."""
+class Rejected(NamedTuple):
+    """A request that a service refused because of its key, and that may be sent again."""
 
-    def __init__(self, refresher: Refresher) -> None:
+    refresher: Refresher
+    access_key: str
+    code: str
+    ours: MutableMapping[str, Any]  # what we noted of it
+
+
+class Rejections:
+    """Watches the calls of one session's clients.
+
+    Args:
+        refresher: Gives what keeps the session's credentials; None before there is one.
+    """
+
+    def __init__(self, refresher: Callable[[], Refresher | None]) -> None:
         self._refresher = refresher
 
     def register(self, session: Session) -> None:
@@ -51,7 +65,19 @@ class Rejections:
         self, response: Any, request_dict: Mapping[str, Any] | None = None, **_: Any
     ) -> int | None:
         """Return 0 (retry at once) if a rejected key could be replaced; None: not our matter."""
-        if response is None or request_dict is None:
+        rejected = self.rejected(response, request_dict)
+        if rejected is None:
+            return None
+        try:
+            return self.replaced(rejected, rejected.refresher.get().access_key)
+        except Exception:  # the service's own answer is the better one then
+            self.not_replaced(rejected)
+            return None
+
+    def rejected(self, response: Any, request_dict: Mapping[str, Any] | None) -> Rejected | None:
+        """Return what was rejected, its key counted as expired; None: not our matter."""
+        refresher = self._refresher()
+        if response is None or request_dict is None or refresher is None:
             return None
         _, parsed = response
         code = ((parsed or {}).get("Error") or {}).get("Code")
@@ -61,44 +87,47 @@ class Rejections:
         if ours is None or ours.get("retried"):
             return None
         found = _KEY.search(_text(ours.get("headers", {}).get("Authorization")))
-        if found is None or not self._replaceable(found.group(1), code):
+        if found is None or not _replaceable(refresher, found.group(1), code):
             return None
         if not _rewind(request_dict.get("body")):
             return None
-        if not self._replace(found.group(1)):
+        held = refresher.state.held
+        if held is not None and held.credentials.access_key == found.group(1):
+            refresher.invalidate(found.group(1))
+        return Rejected(refresher, found.group(1), code, ours)
+
+    def replaced(self, rejected: Rejected, access_key: str) -> int | None:
+        """Return what botocore is to do now that *access_key* is there."""
+        if access_key == rejected.access_key:
             return None
-        ours["retried"] = True
+        rejected.ours["retried"] = True
         log.info(
             "%s: %s with %s is retried once with new credentials",
-            self._refresher.name,
-            code,
-            found.group(1),
+            rejected.refresher.name,
+            rejected.code,
+            rejected.access_key,
         )
         return 0
 
-    def _replaceable(self, access_key: str, code: str) -> bool:
-        held = self._refresher.state.held
-        if held is None:
-            return False
-        if held.credentials.access_key != access_key:
-            # Replaced meanwhile, unless the client signs with keys of its own.
-            return access_key in self._refresher.recent_keys
-        if code in AMBIGUOUS_CODES:
-            left = held.left(read(self._refresher.clock))
-            return left <= held.lifetime * (1 - OLD_ENOUGH)
-        return True
+    def not_replaced(self, rejected: Rejected) -> None:
+        """Take the rejected key back; called while what went wrong is handled."""
+        refresher = rejected.refresher
+        log.debug("%s: no new credentials", refresher.name, exc_info=True)
+        # One service's mistake must not take the key from all the others while STS is down.
+        refresher.reinstate(rejected.access_key)
 
-    def _replace(self, access_key: str) -> bool:
-        held = self._refresher.state.held
-        if held is not None and held.credentials.access_key == access_key:
-            self._refresher.invalidate(access_key)
-        try:
-            return self._refresher.get().access_key != access_key
-        except Exception:  # the service's own answer is the better one then
-            log.debug("%s: no new credentials", self._refresher.name, exc_info=True)
-            # One service's mistake must not take the key from all the others while STS is down.
-            self._refresher.reinstate(access_key)
-            return False
+
+def _replaceable(refresher: Refresher, access_key: str, code: str) -> bool:
+    held = refresher.state.held
+    if held is None:
+        return False
+    if held.credentials.access_key != access_key:
+        # Replaced meanwhile, unless the client signs with keys of its own.
+        return access_key in refresher.recent_keys
+    if code in AMBIGUOUS_CODES:
+        left = held.left(read(refresher.clock))
+        return left <= held.lifetime * (1 - OLD_ENOUGH)
+    return True
 
 
 def _text(value: Any) -> str:
@@ -110,7 +139,10 @@ def _rewind(body: Any) -> bool:
     if body is None or isinstance(body, (bytes, bytearray, str, Mapping)):
         return True
     try:
-        body.seek(0)
+        done = body.seek(0)
     except Exception:  # whatever a caller's stream raises: then the service's error stands
+        return False
+    if inspect.iscoroutine(done):
+        done.close()  # an asynchronous stream: it may have been read by others meanwhile
         return False
     return True

@@ -13,6 +13,7 @@ from botocore.session import Session
 
 from ..errors import ConfigError
 from ..fork import ForkSafeLock, tell_after_fork
+from .origin import load_credentials
 
 #: An STS answer takes some 50 ms; whoever waits ten seconds for one will not get it.
 CONNECT_TIMEOUT_SECONDS = 5
@@ -34,22 +35,27 @@ class StsClients:
     def __init__(self) -> None:
         # Guards _made. Creating a client calls botocore, with credentials that are loaded by then.
         self._lock = threading.Lock()
-        self._made: OrderedDict[tuple[Any, ...], tuple[Any, Mapping[str, Any]]] = OrderedDict()
+        self._made: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
         tell_after_fork(self)
 
     def get(self, session: Session, keywords: Mapping[str, Any], *, unsigned: bool = False) -> Any:
-        """Return *session*'s STS client for these keywords, made at the first call."""
+        """Return *session*'s STS client for these keywords, made at the first call.
+
+        One for each credentials object: whoever gives a session others means them to sign.
+        """
+        signer = None if unsigned else load_credentials(session)
         region = keywords.get("region_name") or session.get_config_variable("region")
         rest = tuple(
             (name, id(value) if name == "config" else value)
             for name, value in sorted(keywords.items())
             if name != "region_name"
         )
-        key = (region, unsigned, rest)
+        key = (region, id(signer), unsigned, rest)
         with self._lock:
             if key not in self._made:
-                # The keywords are kept, so that the id of their config stays this config's.
-                self._made[key] = _make(session, keywords, unsigned=unsigned), keywords
+                # What is in the key by its id is kept, so that the id stays its own.
+                client = _make(session, keywords, unsigned=unsigned)
+                self._made[key] = client, (keywords, signer)
             client, _ = self._made[key]
             self._made.move_to_end(key)
             if len(self._made) > MOST_CLIENTS:

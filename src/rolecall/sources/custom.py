@@ -46,17 +46,13 @@ class CallableSource:
                 f"fetch must be a callable that returns credentials, got {_kind(fetch)}"
             )
         self.name: str = name or _name_of(fetch)
-        if is_async(fetch):
-            raise TypeError(
-                f"{self.name} is a coroutine function, which nothing here awaits: give a plain "
-                "function"
-            )
+        self._refuse(fetch)
         self._fetch = fetch
         self._clock = clock
         self._secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"CallableSource({self.name})"
+        return f"{type(self).__name__}({self.name})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -76,12 +72,23 @@ class CallableSource:
         self._refuse_expired(credentials)
         return credentials
 
+    def _refuse(self, fetch: Callable[[], object]) -> None:
+        if is_async(fetch):
+            raise TypeError(
+                f"{self.name} is a coroutine function, which nothing here awaits: give a plain "
+                "function, or use rolecall.aio"
+            )
+
+    def _answer(self) -> object:
+        """Return what the callable answers; overridden where that can be awaited."""
+        return self._fetch()
+
     def _call(self) -> object:
         trouble: FetchError | None = None
         cause: Exception | None = None
         answer: object = None
         try:
-            answer = self._fetch()
+            answer = self._answer()
         except RolecallError:
             raise
         except (ClientError, BotoCoreError) as error:

@@ -5,6 +5,7 @@ A code is six digits and serves a single STS call. None is ever shown, logged or
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import getpass
 import hashlib
@@ -15,13 +16,14 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NoReturn, Protocol, runtime_checkable
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import MFARequired, RolecallError
-from ..fork import tell_after_fork
+from ..fork import ForkSafeLock, tell_after_fork
+from ..refresh.flight import attended
 from .custom import is_async
 from .quote import quote, redact
 
@@ -251,8 +253,8 @@ class CommandCode:
 class PromptedCode:
     """Ask the person at the terminal; what is typed is not echoed.
 
-    Only in the main thread: a prompt from a worker thread would mix with what the program
-    itself says and asks.
+    Only in the main thread, or on behalf of an event loop's task that waits for it: any other
+    prompt would mix with what the program itself says and asks.
 
     Args:
         ask: Shows a prompt and returns what is typed.
@@ -281,11 +283,45 @@ class PromptedCode:
 
     def code(self) -> str:
         """Return what is typed, checked."""
-        if threading.current_thread() is not threading.main_thread():
+        beside = threading.current_thread() is not threading.main_thread()
+        if beside and not attended.get():
             raise _refusal(self._serial, "no terminal: only the main thread may show a prompt")
         if not self._terminal():
             raise _refusal(self._serial, "no terminal to ask at")
-        return self._checker.asked(lambda: self._ask(f"MFA code for {self._serial}: "))
+        if not beside:
+            return self._checker.asked(self._prompt)
+        with _one_prompt, _echo_at_exit():
+            return self._checker.asked(self._prompt)
+
+    def _prompt(self) -> str:
+        return self._ask(f"MFA code for {self._serial}: ")
+
+
+#: Several threads' prompts would take each other's answers.
+_one_prompt = ForkSafeLock()
+
+
+@contextlib.contextmanager
+def _echo_at_exit() -> Iterator[None]:
+    """Have the terminal echo again if the program ends while a thread prompts."""
+    try:
+        import termios  # no Windows
+
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except (ImportError, OSError):
+        yield
+        return
+    before = termios.tcgetattr(terminal)
+
+    def restore() -> None:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+    atexit.register(restore)
+    try:
+        yield
+    finally:
+        atexit.unregister(restore)
+        os.close(terminal)
 
 
 def has_terminal() -> bool:

@@ -124,12 +124,17 @@ def load_credentials(session: Session) -> Any:
     return credentials
 
 
-def from_its_profile(session: Session) -> bool:
+def from_its_profile(session: Session, credentials: Any = None) -> bool:
     """Return whether *session*'s credentials are what botocore makes of its configuration.
 
     Not so: credentials somebody put in, or a provider of somebody's own, under botocore's name.
+
+    Args:
+        credentials: What an asynchronous session says its credentials are.
     """
-    credentials = load_credentials(session)
+    makers = ("botocore.",) if credentials is None else ("aiobotocore.",)
+    if credentials is None:
+        credentials = load_credentials(session)
     method = str(getattr(credentials, "method", None))
     if method not in SHIPPABLE_METHODS:
         return False
@@ -137,7 +142,7 @@ def from_its_profile(session: Session) -> bool:
         provider = session.get_component("credential_provider").get_provider(method)
     except UnknownCredentialError:
         return False
-    if not type(provider).__module__.startswith("botocore."):
+    if not type(provider).__module__.startswith(makers):
         return False
     if method == "assume-role" and "role_arn" not in session.get_scoped_config():
         return False
@@ -181,9 +186,14 @@ class DyingSource:
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
-        self._credentials = load_credentials(session)
         self._clock = clock
         self._warned = False
+        load_credentials(session)
+
+    @property
+    def _credentials(self) -> Any:
+        # Asked for each time: a session can be given others.
+        return load_credentials(self._session)
 
     @property
     def interactive(self) -> bool:

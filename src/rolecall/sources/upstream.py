@@ -59,6 +59,24 @@ PRIVATE_NAMES = (
     ),
 )
 
+#: The same of aiobotocore and aioboto3; ``tests/aio/test_aio_upstream.py`` watches them.
+PRIVATE_AIO_NAMES = (
+    (
+        "aiobotocore.credentials",
+        "AioRefreshableCredentials",
+        "_refresh",
+        "programs call it; overridden",
+    ),
+    (
+        "aiobotocore.credentials",
+        None,
+        "_refresh_using",
+        "whether a profile's provider made them, or somebody put them in under its name",
+    ),
+    ("aiobotocore.credentials", None, "_client_creator", "the same"),
+    ("aioboto3.session", "Session", "_session", "as boto3's"),
+)
+
 
 def botocore_session(session: Any) -> Session:
     """Return the botocore session of a boto3 or botocore *session*; None: of boto3's default one.
@@ -84,12 +102,22 @@ def default_session() -> boto3.Session:
     return session
 
 
+def is_asynchronous(session: Any) -> bool:
+    """Return whether *session* is of aiobotocore or aioboto3, or a boto3 session around one."""
+    inner = session._session if isinstance(session, boto3.Session) else session
+    return any(
+        kind.__module__.partition(".")[0] in ("aiobotocore", "aioboto3")
+        for one in (session, inner)
+        for kind in type(one).__mro__
+    )
+
+
 def refuse_unless_session(session: Any) -> None:
     """Raise ConfigError for an asynchronous session, TypeError for anything else that is none."""
-    if type(session).__module__.partition(".")[0] in ("aiobotocore", "aioboto3"):
+    if is_asynchronous(session):
         raise ConfigError(
             f"{type(session).__module__}.{type(session).__name__} is asynchronous",
-            hint="use a boto3 or botocore session here",
+            hint="use rolecall.aio for it, or a boto3 or botocore session here",
         )
     if session is not None:
         botocore_session(session)

@@ -1,0 +1,270 @@
+"""The asyncio driver of the refresh rules: tasks wait where threads would, and hold up no loop.
+
+The rules, the state and the flights are those of the thread driver, for an object of ours may be
+read from several event loops and threads at once. A source is called in a thread of its own; what
+it must await runs on the event loop of one of those who wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import wait as wait_for_any
+from typing import Any, TypeVar
+
+from ..clock import SYSTEM_CLOCK, Clock, SystemClock
+from ..credentials import Credentials
+from ..errors import ConfigError, FetchError
+from .flight import Abandoned, Askers, Flight, asked_by, on_behalf_of
+from .threads import Refresher
+
+T = TypeVar("T")
+
+#: How often a thread looks whether the loop that works for it still runs: one that was stopped
+#: tells nobody.
+LOOK_SECONDS = 0.25
+
+#: A task whose fetch is abandoned is on a running loop itself, so the next one has that loop. More
+#: than once or twice can only mean that the coroutine cancels itself.
+MOST_ABANDONED = 3
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs in this thread.
+
+    Raises:
+        ConfigError: none does; trio is named where it runs instead.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    trio: Any = sys.modules.get("trio")
+    in_trio = trio is not None and trio.lowlevel.in_trio_run()
+    raise ConfigError(
+        "rolecall.aio works on asyncio's event loop, and "
+        + ("this is trio's" if in_trio else "none is running here"),
+        hint="under trio use rolecall.assume_role in trio.to_thread.run_sync, or run the program "
+        "on asyncio, as anyio can"
+        if in_trio
+        else "await it inside asyncio.run(…)",
+    )
+
+
+class AsyncRefresher:
+    """An `AsyncSource` over a `Refresher`, for any number of tasks on any number of event loops.
+
+    A task that is cancelled, or that waits no longer, leaves the fetch alone: it belongs to nobody.
+    """
+
+    __slots__ = ("refresher",)
+
+    def __init__(self, refresher: Refresher) -> None:
+        self.refresher: Refresher = refresher
+
+    def __repr__(self) -> str:
+        return f"AsyncRefresher({self.refresher.name}, {self.refresher.phase})"
+
+    async def get(self) -> Credentials:
+        """Return credentials that are valid now; at once unless they are about to expire.
+
+        Raises:
+            FetchError: none are valid and none can be had.
+            ConfigError: no asyncio event loop runs here.
+        """
+        loop = running_loop()
+        held = self.refresher.fresh()
+        if held is not None:
+            return held
+        for _ in range(MOST_ABANDONED):
+            asked = self.refresher.ask(loop)
+            if isinstance(asked, Credentials):
+                return asked
+            flight, seconds = asked
+            await self._until_landed(flight, seconds)
+            longer = self.refresher.longer(flight)
+            if longer is not None:
+                await self._until_landed(flight, longer)
+            try:
+                return self.refresher.outcome(flight)
+            except Abandoned:
+                continue
+        raise self._cancelled()
+
+    async def refresh(self) -> Credentials:
+        """Fetch new credentials now, or join the fetch in progress, and return them.
+
+        Raises:
+            FetchError: the source failed. What is held stays in use.
+        """
+        loop = running_loop()
+        for _ in range(MOST_ABANDONED):
+            flight, seconds = self.refresher.start(loop)
+            await self._until_landed(flight, seconds)
+            try:
+                self.refresher.check(flight)
+            except Abandoned:
+                continue
+            return await self.get()
+        raise self._cancelled()
+
+    async def _until_landed(self, flight: Flight, seconds: float) -> None:
+        await until_done(flight.future, seconds, self.refresher.clock)
+
+    def _cancelled(self) -> FetchError:
+        return FetchError(
+            f"{self.refresher.name}: the coroutine that fetches was cancelled",
+            hint="whoever ends tasks must not end this one; cancel the task that waits instead",
+            context={"source": self.refresher.name},
+        )
+
+
+async def until_done(
+    future: Future[Any], timeout: float | None, clock: Clock = SYSTEM_CLOCK
+) -> None:
+    """Wait until *future* is done or *timeout* seconds have passed; never cancel it."""
+    if future.done():
+        return
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def tell(_: object = None) -> None:
+        with contextlib.suppress(RuntimeError):  # closed, and whoever waited there is gone
+            loop.call_soon_threadsafe(wake)
+
+    def watch() -> None:
+        try:
+            clock.wait(future, timeout)
+        finally:
+            tell()
+
+    if isinstance(clock, SystemClock):
+        timer = None if timeout is None else loop.call_later(timeout, wake)
+        future.add_done_callback(tell)
+        try:
+            await woken
+        finally:
+            if timer is not None:
+                timer.cancel()
+    else:
+        # A clock of somebody's own knows how to wait in a thread only.
+        start_thread(watch, "rolecall-clock")
+        await woken
+
+
+def start_thread(run: Callable[[], object], name: str) -> None:
+    """Run *run* in a daemon thread: it outlives the loop and does not delay the exit."""
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Return what *work* returns, called in a thread of its own.
+
+    Cancelling this does not end *work*. What it fetches that must be awaited runs on this loop.
+    """
+    askers = Askers()
+    askers.add(running_loop())
+    future = working(work, askers)
+    await until_done(future, None)
+    try:
+        return future.result()
+    except Abandoned:
+        raise FetchError("a coroutine that the answer depends on was cancelled") from None
+
+
+def working(work: Callable[[], T], askers: Askers) -> Future[T]:
+    """Start *work* in a thread of its own, on behalf of *askers*."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            with on_behalf_of(askers, person=True):
+                done = work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(done)
+
+    start_thread(run, "rolecall-worker")
+    return future
+
+
+def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
+    """Return what an awaitable gives, from a thread that fetches: for sources, never on a loop.
+
+    It is awaited on an event loop of those who wait for the fetch, where its other resources are
+    likely to belong; if that loop ends meanwhile, it is made anew for another's. Where none of
+    those who wait has one, it gets one of its own.
+
+    Args:
+        once: *make* cannot make another one.
+
+    Raises:
+        Abandoned: all loops of those who waited have ended.
+    """
+    askers = asked_by.get()
+    loops = [] if askers is None else askers.loops
+    if not loops:
+        return asyncio.run(_only(make))
+    tried: list[Any] = []
+    assert askers is not None
+    while loops:
+        loop = loops[0]
+        tried.append(loop)
+        if loop.is_running():
+            task = _ended_on(loop, make)
+            if task is not None and not task.cancelled():
+                return task.result()
+            if once:
+                break
+        # Others may have come meanwhile.
+        loops = [loop for loop in askers.loops if loop not in tried]
+    raise Abandoned
+
+
+async def _only(make: Callable[[], Awaitable[T]]) -> T:
+    return await make()
+
+
+def _ended_on(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[T]]
+) -> asyncio.Task[T] | None:
+    """Return the ended task of what *make* gives on *loop*; None: the loop ended before."""
+    ended: Future[asyncio.Task[T] | None] = Future()
+    tasks: list[asyncio.Task[T]] = []  # a loop itself holds its tasks only weakly
+
+    def begin() -> None:
+        if not ended.done():
+            tasks.append(loop.create_task(_only(make)))
+            tasks[0].add_done_callback(report)
+
+    def report(task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # or asyncio complains that nobody looked at it
+        with contextlib.suppress(InvalidStateError):  # the loop counted as ended already
+            ended.set_result(task)
+
+    def give_up() -> None:
+        with contextlib.suppress(InvalidStateError):
+            ended.set_result(None)
+
+    try:
+        # Not in this thread's own context, which the task would change under it.
+        loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
+    except RuntimeError:
+        give_up()  # closed
+    while not wait_for_any([ended], LOOK_SECONDS).done:
+        if not loop.is_running():
+            give_up()
+            if tasks and not loop.is_closed():
+                loop.call_soon_threadsafe(tasks[0].cancel)
+    return ended.result()

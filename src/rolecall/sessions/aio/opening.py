@@ -1,0 +1,103 @@
+"""Opening a session off the event loop: who assumes the role may have to be found out first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ...clock import SYSTEM_CLOCK
+from ...errors import FetchError, Unreachable
+from ...fork import tell_after_fork
+from ...refresh.aio import MOST_ABANDONED, running_loop, until_done, working
+from ...refresh.flight import Abandoned, Askers, anew, asked_by
+
+#: A credential_process, a sign-in or an instance's metadata service may take that long; whoever
+#: waits longer is told so. The default of `RefreshPolicy.fetch_timeout`.
+LIMIT_SECONDS = 60.0
+
+
+class Opening:
+    """A session that is opened at its first use, in a thread, once for all who ask.
+
+    What goes wrong is told to those who wait, and tried again for the next one.
+
+    Args:
+        open_: Opens it; called in a thread, at most once at a time.
+        name: What messages call it.
+    """
+
+    def __init__(self, open_: Callable[[], Any], name: str) -> None:
+        self._open = open_
+        self.name = name
+        self._lock = threading.Lock()  # guards _future and _askers; never held over a call
+        self._future: Future[Any] | None = None
+        self._askers = Askers()
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's lock, and a thread that does not live here."""
+        self._lock = threading.Lock()
+        if self._future is not None and not self._future.done():
+            self._future = None
+
+    @property
+    def session(self) -> Any:
+        """The session, once it is open; None before."""
+        future = self._future
+        if future is None or not future.done() or future.exception() is not None:
+            return None
+        return future.result()
+
+    async def opened(self) -> Any:
+        """Return the session, opened if need be.
+
+        Raises:
+            NoCredentialsError: whoever assumes the role has none (botocore's).
+            InvalidChain: what shows only now that it is known who assumes the role.
+            Unreachable: it takes too long.
+        """
+        loop = running_loop()
+        for _ in range(MOST_ABANDONED):
+            future = self._join(loop)
+            await until_done(future, LIMIT_SECONDS)
+            try:
+                return self._result(future)
+            except Abandoned:
+                continue
+        raise FetchError(f"{self.name}: the coroutine that looks credentials up was cancelled")
+
+    def wait(self) -> Any:
+        """Return the session, opened if need be; blocks.
+
+        Raises:
+            as `opened`; Abandoned: all who asked for it are gone.
+        """
+        future = self._join(asked_by.get())
+        SYSTEM_CLOCK.wait(future, LIMIT_SECONDS)
+        return self._result(future)
+
+    def _join(self, asker: Any) -> Future[Any]:
+        with self._lock:
+            future = self._future
+            if future is None or (future.done() and future.exception() is not None):
+                self._askers = Askers()
+                self._askers.add(asker)
+                future = self._future = working(self._open, self._askers)
+            else:
+                self._askers.add(asker)
+            return future
+
+    def _result(self, future: Future[Any]) -> Any:
+        if not future.done():
+            raise Unreachable(
+                f"{self.name}: the credentials that it starts from have not been found within "
+                f"{LIMIT_SECONDS:g} s"
+            )
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, Abandoned):
+            raise Abandoned
+        raise anew(error) from error

@@ -1,0 +1,181 @@
+"""The asynchronous session itself: an `AioSession` over the same machinery as a boto3 session."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentialResolver
+from aiobotocore.session import AioSession
+from botocore.config import Config
+from botocore.credentials import CredentialProvider
+from botocore.session import Session
+
+from ..._version import __version__
+from ...chain import RoleChain
+from ...fork import tell_after_fork
+from ...refresh import Refresher
+from ...refresh.aio import running_loop
+from ...sources.redaction import redact_logs
+from ...sources.upstream import botocore_session
+from ..boto import NoToken, RoleSession, note_features, set_region
+from ..inherit import inherit
+from ..recipe import Region
+from .credentials import AioRefreshingCredentials, CredentialsBesideTheLoop
+from .events import AioPresigning, AioRejections
+from .opening import Opening
+
+
+class AioRoleSession(AioSession):
+    """An `aiobotocore.session.AioSession` that acts as a role and never expires.
+
+    It may be used from any number of event loops and threads, one after the other or at once, and
+    pickles as a boto3 session of ours does: without keys.
+
+    Attributes:
+        assume_role_parent_session: The session that assumes the role; None for one opened by a
+            chain.
+        chain: Origin and roles; None until the session is used where they depend on what its
+            parent's credentials are.
+    """
+
+    assume_role_parent_session: Any
+    _opening: Opening
+    _features: tuple[str, ...]
+    _chain: RoleChain | None
+
+    async def get_credentials(self) -> AioRefreshingCredentials:  # type: ignore[override]
+        """Return the session's one credentials object.
+
+        Raises:
+            NoCredentialsError: whoever assumes the role has none (botocore's).
+            ConfigError: no asyncio event loop runs here.
+        """
+        running_loop()
+        await self._opening.opened()
+        note_features(self._features)
+        return cast(AioRefreshingCredentials, await super().get_credentials())
+
+    @property
+    def chain(self) -> RoleChain | None:
+        """Origin and roles, as far as they are known."""
+        opened = self._opening.session
+        return opened.chain if isinstance(opened, RoleSession) else self._chain
+
+    def synchronous(self) -> Any:
+        """Return the boto3 session with the same credentials; blocks until it is open.
+
+        Raises:
+            as `get_credentials`.
+        """
+        return self._opening.wait()
+
+    def __repr__(self) -> str:
+        # The address belongs in it: fsspec takes two file systems with equal options for one.
+        return f"<AioRoleSession {self._opening.name} at {id(self):#x}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return around, (self.synchronous(), self._opening.name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AioRoleSession:
+        return self
+
+    def __copy__(self) -> AioRoleSession:
+        return self
+
+
+class _Provider(CredentialProvider):
+    """Hands out one credentials object, always the same."""
+
+    CANONICAL_NAME = None
+    METHOD = "rolecall"
+
+    def __init__(self, opening: Opening, method: str) -> None:
+        super().__init__()
+        self._opening = opening
+        self._method = method
+        self._lock = threading.Lock()  # guards _made
+        self._made: Any = None
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's lock."""
+        self._lock = threading.Lock()
+
+    async def load(self) -> Any:  # aiobotocore awaits it
+        opened = await self._opening.opened()
+        with self._lock:
+            if self._made is None:
+                self._made = (
+                    AioRefreshingCredentials(opened, self._method)
+                    if isinstance(opened, RoleSession)
+                    else CredentialsBesideTheLoop(opened.get_credentials())
+                )
+            return self._made
+
+
+def open_aio_child(
+    opening: Opening,
+    *,
+    parent: Session,
+    method: str,
+    features: tuple[str, ...],
+    region_name: Region,
+    inherit_config: bool,
+    shown_parent: Any = None,
+    chain: RoleChain | None = None,
+) -> AioRoleSession:
+    """Return an asynchronous session with the credentials of what *opening* opens.
+
+    Args:
+        parent: The session whose configuration it takes over.
+        method: Where the credentials are from, as botocore calls it.
+        features: botocore's user-agent feature ids.
+        shown_parent: What the child calls its parent.
+    """
+    redact_logs()
+    child = AioRoleSession()
+    child._opening = opening
+    child._features = features
+    child._chain = chain
+    child.assume_role_parent_session = shown_parent
+    child.user_agent_extra = " ".join(
+        filter(None, [child.user_agent_extra, f"rolecall/{__version__}"])
+    )
+    child.register_component("data_loader", parent.get_component("data_loader"))
+    child.register_component("token_provider", NoToken())
+    if inherit_config:
+        inherit(child, parent, _aio_config)
+    set_region(child, parent, region_name, inherit_config=inherit_config)
+    if isinstance(region_name, str):
+        child.set_config_variable("region", region_name)
+    provider = _Provider(opening, method)
+    child.register_component("credential_provider", AioCredentialResolver([provider]))
+
+    def refresher() -> Refresher | None:
+        opened = opening.session
+        return opened.get_credentials()._refresher if isinstance(opened, RoleSession) else None
+
+    AioRejections(refresher).register(child)
+    AioPresigning(refresher).register(child)
+    return child
+
+
+def _aio_config(config: Config) -> Config:
+    if isinstance(config, AioConfig):
+        return config
+    return AioConfig().merge(config)  # type: ignore[arg-type]  # it takes botocore's as well
+
+
+def around(session: Any, name: str) -> AioRoleSession:
+    """Return an asynchronous session with the credentials and configuration of *session*."""
+    inner = botocore_session(session)
+    return open_aio_child(
+        Opening(lambda: session, name),
+        parent=inner,
+        method=session.get_credentials().method,
+        features=getattr(inner, "features", ()),
+        region_name=None,
+        inherit_config=True,
+    )
