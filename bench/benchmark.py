@@ -17,6 +17,12 @@ BOTOCORE = "botocore"
 LIBRARIES = (ROLECALL, AARL, BRS, B3A, BOTOCORE)
 PEERS = (AARL, BRS, B3A)
 
+AIOBOTOCORE = "aiobotocore"
+AIO_ASSUME = "aioboto3-assume"
+
+#: Those of asyncio. They run in an environment of their own.
+AIO_LIBRARIES = (ROLECALL, AIOBOTOCORE, AIO_ASSUME)
+
 #: A library with a store of its is a column, too. The library's name comes first.
 ROLECALL_MEMORY = f"{ROLECALL} memory"
 ROLECALL_FILE = f"{ROLECALL} file"
@@ -131,6 +137,7 @@ class Benchmark:
         libraries: Who is asked; for stores the columns of their table.
         reference: The column that the others are compared with.
         rounds: How often; the libraries take turns in another order each time.
+        aio: Whether it is about asyncio, and so runs where aiobotocore is.
         size: What ``measure`` gets, by name.
         quick: The same at its smallest.
         scenes: What ``measure`` may ask of the process that plays AWS, besides what all may:
@@ -143,6 +150,7 @@ class Benchmark:
     libraries: tuple[str, ...] = LIBRARIES
     reference: str = ROLECALL
     rounds: int = 3
+    aio: bool = False
     size: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)
     scenes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .benchmark import (
-    AARL,
-    B3A,
-    BOTOCORE,
-    BRS,
-    LIBRARIES,
-    ROLECALL,
-    ROLECALL_REDIS,
-    library_of,
-)
+from .benchmark import AARL, B3A, BOTOCORE, BRS, ROLECALL
 from .clock import LeapingClock
-from .redis_server import WHEEL
 
 SESSION_NAME = "bench"
 
@@ -31,28 +20,6 @@ MODULES = {
     B3A: "boto3_assume",
     BOTOCORE: "boto3",
 }
-
-#: What rolecall's store in Redis wants beside rolecall.
-REDIS_PARTS = ("redis", "cryptography", WHEEL)
-
-
-def installed() -> dict[str, str]:
-    """Return the versions of the libraries, and of what Redis wants, that are installed here."""
-    found = {}
-    for name in (*LIBRARIES, *REDIS_PARTS):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            if name == ROLECALL:  # run from its source, not installed
-                import rolecall
-
-                found[name] = rolecall.__version__
-    return found
-
-
-def needed(column: str) -> tuple[str, ...]:
-    """Return what must be installed for *column* to be measured."""
-    return (library_of(column), *(REDIS_PARTS if column == ROLECALL_REDIS else ()))
 
 
 def warm_up(library: str) -> Any:

@@ -18,15 +18,26 @@ needs, unless the text says of what else; trust the ratios more than the seconds
 system time of the process; memory is the growth of its proportional set size.
 
 botocore is boto3 with `role_arn` in a profile. What a target says, rolecall has promised.
+The newest aioboto3 allows one aiobotocore, and that one few botocores: what begins with *asyncio*
+was measured in an environment of its own, with the same aiobotocore for each library.
 """
 
 
-def page(results: Sequence[Result], versions: Mapping[str, str]) -> str:
-    """Return the text of the page."""
-    software = ", ".join(f"{name} {number}" for name, number in versions.items())
+def page(
+    results: Sequence[Result], versions: Mapping[str, str], aio_versions: Mapping[str, str]
+) -> str:
+    """Return the text of the page; *aio_versions*: in the environment of asyncio's libraries."""
     where = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
-    parts = [_HEAD, f"Measured: {software}; {where}.\n"]
+    parts = [
+        _HEAD,
+        f"Measured: {_listed(versions)}; {where}.\n",
+        f"asyncio: {_listed(aio_versions)}.\n",
+    ]
     for result in results:
         parts.append(f"## {result.benchmark.title}\n\n{result.benchmark.about}\n")
         parts.append("\n".join(table(result)) + "\n")
     return "\n".join(parts)
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -65,8 +64,10 @@ class Stage:
         )
 
 
-def play(name: str, benchmark: Benchmark, library: str, size: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what *library* needed, in a process of its own.
+def play(
+    name: str, benchmark: Benchmark, library: str, size: Mapping[str, Any], python: str
+) -> dict[str, Any]:
+    """Return what *library* needed, in a process of its own that *python* runs.
 
     Raises:
         RuntimeError: the process failed; with the end of what it wrote to stderr.
@@ -87,7 +88,7 @@ def play(name: str, benchmark: Benchmark, library: str, size: Mapping[str, Any])
             until_the_end=until_the_end,
         )
         child = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.child", name, library, json.dumps(dict(size))],
+            [python, "-m", f"{__package__}.child", name, library, json.dumps(dict(size))],
             cwd=ROOT,
             env=environ,
             stdin=subprocess.PIPE,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     return load
 
 
-def run_quickly(*arguments: str) -> list[list[str]]:
-    """Run the benchmark at its smallest, and return the cells that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick", *arguments],
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark, and return how it ended and what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
         cwd=ROOT,
         env=os.environ,
         capture_output=True,
@@ -59,6 +60,11 @@ def run_quickly(*arguments: str) -> list[list[str]]:
         timeout=110,
         check=False,
     )
+
+
+def run_quickly(*arguments: str) -> list[list[str]]:
+    """Run the benchmark at its smallest, and return the cells that it prints."""
+    done = bench("--quick", *arguments)
     assert done.returncode == 0, done.stderr
     return rows_of(done.stdout)
 
@@ -180,11 +186,68 @@ def test_a_target_is_to_be_met_with_every_store_of_rolecalls(
 def test_only_the_store_in_redis_needs_more_than_its_library(
     module: Callable[[str], Any],
 ) -> None:
-    needed = module("libraries").needed
+    needed = module("environments").needed
+    stores = module("cases.store_hits").BENCHMARK
 
-    assert needed("botocore") == ("botocore",)
-    assert needed("rolecall file") == ("rolecall",)
-    assert {"rolecall", "redis", "cryptography"} < set(needed("rolecall Redis"))
+    assert needed(stores, "botocore JSONFileCache") == ("botocore",)
+    assert needed(stores, "rolecall file") == ("rolecall",)
+    assert {"rolecall", "redis", "cryptography"} < set(needed(stores, "rolecall Redis"))
+
+
+def test_rolecall_needs_aiobotocore_for_asyncio_alone(module: Callable[[str], Any]) -> None:
+    needed = module("environments").needed
+
+    assert needed(module("cases.hot_path").BENCHMARK, "rolecall") == ("rolecall",)
+    assert needed(module("cases.aio_costs").BENCHMARK, "rolecall") == ("rolecall", "aiobotocore")
+
+
+def test_asyncio_is_measured_in_an_environment_of_its_own(module: Callable[[str], Any]) -> None:
+    cases = module("cases")
+
+    apart = {name for name in cases.NAMES if module(f"cases.{name}").BENCHMARK.aio}
+
+    assert apart == {name for name in cases.NAMES if name.startswith("aio_")}
+
+
+@pytest.mark.parametrize("quick", [[], ["--quick"]])
+def test_without_the_libraries_of_asyncio_the_run_says_so_before_it_starts(
+    quick: list[str], tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "missing")
+
+    done = bench("--only", "aio_costs", "--aio-python", missing, *quick)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        f"not installed for {missing}: rolecall, aiobotocore, aioboto3-assume, aioboto3: `make"
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interpreter_that_lacks_one_library_is_asked_which(
+    module: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """The interpreter is another program: its versions count, not those here."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho \'{"rolecall": "0.1", "aiobotocore": "2.25.1"}\'\n')
+    python.chmod(0o755)
+    costs = module("cases.aio_costs").BENCHMARK
+
+    there = module("environments").beside(str(python))
+
+    assert there.versions == {"rolecall": "0.1", "aiobotocore": "2.25.1"}
+    assert there.missing(costs, "rolecall") == []
+    assert there.missing(costs, "aiobotocore") == []
+    assert there.missing(costs, "aioboto3-assume") == ["aioboto3-assume", "aioboto3"]
+
+
+def test_the_versions_of_another_interpreter_are_those_it_has(
+    module: Callable[[str], Any],
+) -> None:
+    there = module("environments").beside(sys.executable).versions
+
+    assert there["botocore"] == version("botocore")
+    assert "rolecall" in there
 
 
 def test_a_redis_that_does_not_start_says_why(module: Callable[[str], Any], tmp_path: Path) -> None:
@@ -218,10 +281,13 @@ def test_of_several_rounds_the_worst_count_counts_and_the_median_time(
 
 def test_the_page_names_versions_and_not_the_machine(module: Callable[[str], Any]) -> None:
     page = module("page").page(
-        [result(module, "calls", None, rolecall=1)], {"rolecall": "1.2.3", "botocore": "4.5.6"}
+        [result(module, "calls", None, rolecall=1)],
+        {"rolecall": "1.2.3", "botocore": "4.5.6"},
+        {"rolecall": "1.2.3", "aiobotocore": "7.8.9"},
     )
 
-    assert "rolecall 1.2.3, botocore 4.5.6" in page
+    assert "Measured: rolecall 1.2.3, botocore 4.5.6; " in page
+    assert "asyncio: rolecall 1.2.3, aiobotocore 7.8.9.\n" in page
     assert platform.python_version() in page
     assert "## Made up" in page
     assert "| Size" in page

@@ -4,8 +4,8 @@ How a page is read:
 
 * Each ``python`` block must compile. All of ``docs/tutorial`` is run, and elsewhere a block whose
   first line is ``# run`` or which stands under ``<!-- run -->``: per page, in order, in one
-  program, in an empty home, as a user of a `StrictCloud`. One under ``<!-- run with aiobotocore -->``
-  or ``<!-- run with aioboto3 -->`` is run by ``tests/aio``, where those are.
+  program, in an empty home, as a user of a `StrictCloud`. Those under ``<!-- run with
+  aiobotocore -->`` or ``<!-- run with aioboto3 -->`` are run by ``tests/aio``, where those are.
 * An ``ini`` block whose first line is ``# ~/.aws/config`` is written there before the page runs.
 """
 

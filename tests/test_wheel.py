@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "rolecall"
 EXTRAS = {"aio", "all", "cli", "fleet", "keyring", "redis", "testing"}
-EXTRAS_FOR_OURSELVES = {"bench", "dev", "dev-aio", "docs"}
+EXTRAS_FOR_OURSELVES = {"bench", "bench-aio", "dev", "dev-aio", "docs"}
 
 
 def finished(command: list[str], **keywords: Any) -> str:

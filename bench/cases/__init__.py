@@ -12,6 +12,8 @@ NAMES = (
     "hub_and_spokes",
     "store_hits",
     "cold_processes",
+    "aio_waiting",
+    "aio_costs",
     "imports",
     "pickles",
 )

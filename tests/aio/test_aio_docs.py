@@ -13,9 +13,8 @@ import pytest
 # How pages are read and run is written there.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from test_docs import PAGES, REFERENCE, name_of, run, script_of
-
 import rolecall.aio
+from test_docs import PAGES, REFERENCE, name_of, run, script_of
 
 MARKS = ["<!-- run with aiobotocore -->"]
 with suppress(PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""AWS's 2026 cross-SDK refresh behaviour, in our own words: `RefreshPolicy.aws_sdk`."""
+"""AWS's 2026 cross-SDK refresh behaviour in our own words, by every driver."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from drivers import Readers
 
 from rolecall import AccessDenied, Credentials, RefreshPolicy
 from rolecall.errors import FetchError, Unreachable
-from rolecall.refresh import Refresher
 from rolecall.testing import FakeClock, FakeSource, vectors
 
-Make = Callable[..., Refresher]
+ReadersOf = Callable[..., Readers]
 
 #: Of one hour: when the credentials are how old.
 AGES = {
@@ -26,122 +26,122 @@ AGES = {
 
 
 @pytest.fixture
-def sdk(make: Make) -> Callable[..., Refresher]:
-    def sdk(chance: float = 0.4, **keywords: object) -> Refresher:
+def sdk(readers_of: ReadersOf) -> ReadersOf:
+    def sdk(chance: float = 0.4, **keywords: object) -> Readers:
         policy = RefreshPolicy.aws_sdk(**keywords)  # type: ignore[arg-type]
-        return make(policy=policy, rng=lambda: chance)
+        return readers_of(policy=policy, rng=lambda: chance)
 
     return sdk
 
 
 @pytest.fixture
-def aged(sdk: Make, clock: FakeClock) -> Callable[[str], tuple[Refresher, Credentials]]:
-    def aged(age: str) -> tuple[Refresher, Credentials]:
-        refresher = sdk()
-        held = refresher.get()
+def aged(sdk: ReadersOf, clock: FakeClock) -> Callable[[str], tuple[Readers, Credentials]]:
+    def aged(age: str) -> tuple[Readers, Credentials]:
+        readers = sdk()
+        held = readers.get()
         clock.tick(AGES[age])
-        return refresher, held
+        return readers, held
 
     return aged
 
 
-Aged = Callable[[str], tuple[Refresher, Credentials]]
+Aged = Callable[[str], tuple[Readers, Credentials]]
 
 
 def test_valid_credentials_are_served_without_asking(aged: Aged, source: FakeSource) -> None:
-    refresher, held = aged("valid")
+    readers, held = aged("valid")
 
-    assert refresher.get() is held
+    assert readers.get() is held
     assert source.calls == 1
 
 
 @pytest.mark.parametrize("age", ["advisory", "mandatory", "expired"])
 def test_whoever_finds_a_refresh_due_gets_the_new_credentials(aged: Aged, age: str) -> None:
-    refresher, held = aged(age)
+    readers, held = aged(age)
 
-    assert refresher.get() is not held
+    assert readers.get() is not held
 
 
 @pytest.mark.parametrize("age", ["advisory", "mandatory", "expired"])
 def test_after_a_failure_the_cached_ones_are_served_and_the_source_left_alone(
     aged: Aged, clock: FakeClock, source: FakeSource, age: str
 ) -> None:
-    refresher, held = aged(age)
+    readers, held = aged(age)
     source.error = Unreachable("down")
 
-    assert refresher.get() is held
+    assert readers.get() is held
     clock.tick(seconds=419)
-    assert refresher.get() is held
+    assert readers.get() is held
     assert source.calls == 2
     source.error = None
     clock.tick(seconds=2)
-    assert refresher.get() is not held
+    assert readers.get() is not held
 
 
 @pytest.mark.parametrize("age", ["advisory", "mandatory"])
 def test_a_stale_answer_counts_as_a_failure(aged: Aged, source: FakeSource, age: str) -> None:
-    refresher, held = aged(age)
+    readers, held = aged(age)
     source.lifetime = timedelta(seconds=-1)
 
-    assert [refresher.get(), refresher.get()] == [held, held]
+    assert [readers.get(), readers.get()] == [held, held]
     assert source.calls == 2
 
 
 def test_with_nothing_cached_the_error_is_raised_and_the_next_call_tries_again(
-    sdk: Make, source: FakeSource
+    sdk: ReadersOf, source: FakeSource
 ) -> None:
-    refresher = sdk()
+    readers = sdk()
     source.error = Unreachable("down")
     with pytest.raises(Unreachable):
-        refresher.get()
+        readers.get()
     source.error = None
 
-    assert refresher.get()
+    assert readers.get()
 
 
 @pytest.mark.parametrize("age", ["advisory", "mandatory", "expired"])
 def test_an_error_that_retrying_cannot_mend_is_raised_at_once_and_remembered(
     aged: Aged, clock: FakeClock, source: FakeSource, age: str
 ) -> None:
-    refresher, held = aged(age)
+    readers, held = aged(age)
     source.error = AccessDenied("no")
 
     for _ in range(5):
         with pytest.raises(AccessDenied):
-            refresher.get()
+            readers.get()
     assert source.calls == 2
     source.error = None
     clock.tick(seconds=5.1)
-    assert refresher.get() is not held
+    assert readers.get() is not held
 
 
 def test_the_window_follows_each_new_lifetime(
-    sdk: Make, clock: FakeClock, source: FakeSource
+    sdk: ReadersOf, clock: FakeClock, source: FakeSource
 ) -> None:
     source.lifetime = timedelta(hours=6)
-    refresher = sdk()
-    refresher.get()
+    readers = sdk()
+    readers.get()
     clock.tick(hours=5, minutes=1)
     source.lifetime = timedelta(minutes=10)
-    refresher.get()
+    readers.get()
     clock.tick(minutes=4, seconds=59)
-    refresher.get()
+    readers.get()
     assert source.calls == 2
     clock.tick(seconds=2)
-    refresher.get()
+    readers.get()
 
     assert source.calls == 3
 
 
-def test_a_configured_window_wins(sdk: Make, clock: FakeClock, source: FakeSource) -> None:
+def test_a_configured_window_wins(sdk: ReadersOf, clock: FakeClock, source: FakeSource) -> None:
     source.lifetime = timedelta(hours=6)
-    refresher = sdk(ahead=timedelta(minutes=30))
-    refresher.get()
+    readers = sdk(ahead=timedelta(minutes=30))
+    readers.get()
     clock.tick(hours=5, minutes=29)
-    refresher.get()
+    readers.get()
     assert source.calls == 1
     clock.tick(minutes=2)
-    refresher.get()
+    readers.get()
 
     assert source.calls == 2
 
@@ -149,35 +149,35 @@ def test_a_configured_window_wins(sdk: Make, clock: FakeClock, source: FakeSourc
 def test_a_rejected_key_is_refreshed_and_served_on_if_that_fails(
     aged: Aged, source: FakeSource
 ) -> None:
-    refresher, held = aged("valid")
+    readers, held = aged("valid")
     source.error = Unreachable("down")
 
-    assert refresher.invalidate(held.access_key)
-    assert refresher.get() is held
+    assert readers.refresher.invalidate(held.access_key)
+    assert readers.get() is held
     assert source.calls == 2
 
 
 def test_a_rejection_does_not_end_the_pause(
     aged: Aged, clock: FakeClock, source: FakeSource
 ) -> None:
-    refresher, held = aged("expired")
+    readers, held = aged("expired")
     source.error = Unreachable("down")
-    refresher.get()
+    readers.get()
     clock.tick(seconds=60)
-    refresher.invalidate(held.access_key)
+    readers.refresher.invalidate(held.access_key)
     source.error = None
 
-    assert refresher.get() is held
+    assert readers.get() is held
     assert source.calls == 2
     clock.tick(seconds=425)
-    assert refresher.get() is not held
+    assert readers.get() is not held
 
 
 def test_the_rejection_of_an_older_key_changes_nothing(aged: Aged, source: FakeSource) -> None:
-    refresher, held = aged("valid")
+    readers, held = aged("valid")
 
-    assert not refresher.invalidate("ASIAFAKEOLDER0000000")
-    assert refresher.get() is held
+    assert not readers.refresher.invalidate("ASIAFAKEOLDER0000000")
+    assert readers.get() is held
     assert source.calls == 1
 
 

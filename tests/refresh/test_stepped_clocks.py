@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from drivers import Driver, Readers
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -14,10 +15,9 @@ from rolecall.refresh import Phase, Refresher
 from rolecall.testing import FakeClock, FakeSource
 from rolecall.testing.clock import START
 
-PATIENCE_SECONDS = 20
 HOUR = 3600.0
 
-Make = Callable[..., Refresher]
+ReadersOf = Callable[..., Readers]
 
 
 class Stepped:
@@ -97,12 +97,12 @@ def test_no_step_of_the_clock_lengthens_a_life(
         assert refresher.phase is Phase.EXPIRED
 
 
-def test_a_clock_that_is_put_right_in_flight_leaves_the_life_as_it_is() -> None:
+def test_a_clock_that_is_put_right_in_flight_leaves_the_life_as_it_is(driver: Driver) -> None:
     """A machine boots an hour slow; NTP sets its clock while the first request is on its way."""
     source = Stepped(HOUR, wrong=-HOUR, step=HOUR, way=1.0, measured=False)
     refresher = Refresher(source, clock=source.clock, rng=lambda: 0.0, name="stepped")
 
-    refresher.get()
+    Readers(driver, refresher).get()
 
     assert refresher.remaining == timedelta(seconds=HOUR - 1)
     assert refresher.phase is Phase.FRESH
@@ -111,19 +111,22 @@ def test_a_clock_that_is_put_right_in_flight_leaves_the_life_as_it_is() -> None:
     assert refresher.phase is Phase.EXPIRED
 
 
-def test_a_freeze_is_noticed_after_a_clock_was_set_back_in_flight() -> None:
+def test_a_freeze_is_noticed_after_a_clock_was_set_back_in_flight(driver: Driver) -> None:
     source = Stepped(HOUR, wrong=0.0, step=-HOUR, way=1.0, measured=False)
     refresher = Refresher(source, clock=source.clock, rng=lambda: 0.0, name="stepped")
-    held = refresher.get()
+    readers = Readers(driver, refresher)
+    held = readers.get()
     refresher.source = FakeSource(source.clock)
 
     source.clock.jump(hours=1)
 
-    assert refresher.get() is not held
+    assert readers.get() is not held
 
 
 @pytest.mark.parametrize("slow", [-HOUR, HOUR], ids=["slow", "fast"])
-def test_a_clock_that_is_put_right_in_flight_costs_no_further_call(slow: float) -> None:
+def test_a_clock_that_is_put_right_in_flight_costs_no_further_call(
+    driver: Driver, slow: float
+) -> None:
     source = Stepped(12 * HOUR, wrong=slow, step=-slow, way=1.0, measured=False)
     calls: list[float] = []
 
@@ -133,9 +136,10 @@ def test_a_clock_that_is_put_right_in_flight_costs_no_further_call(slow: float) 
             return source.get()
 
     refresher = Refresher(Counting(), clock=source.clock, rng=lambda: 0.0, name="stepped")
+    readers = Readers(driver, refresher)
 
     for _ in range(6):
-        refresher.get()
+        readers.get()
         source.clock.tick(hours=1)
 
     assert len(calls) == 1
@@ -144,18 +148,12 @@ def test_a_clock_that_is_put_right_in_flight_costs_no_further_call(slow: float) 
 # ── frozen ───────────────────────────────────────────────────────────────────────────────
 
 
-def settle(refresher: Refresher) -> None:
-    flight = refresher._flight
-    if flight is not None:
-        flight.future.result(PATIENCE_SECONDS)
-
-
-def outage(refresher: Refresher, clock: FakeClock, at_least: float) -> None:
+def outage(readers: Readers, clock: FakeClock, at_least: float) -> None:
     """Let the source fail until the pause is *at_least* so many seconds long."""
     for _ in range(20):
-        refresher.get()
-        settle(refresher)
-        failure = refresher.state.failure
+        readers.get()
+        readers.settle()
+        failure = readers.refresher.state.failure
         if failure is not None:
             pause = failure.until - clock.boottime()
             if pause >= at_least:
@@ -165,61 +163,61 @@ def outage(refresher: Refresher, clock: FakeClock, at_least: float) -> None:
 
 
 def test_a_sandbox_that_thaws_asks_at_once_however_long_the_pause_was(
-    make: Make, clock: FakeClock, source: FakeSource
+    readers_of: ReadersOf, clock: FakeClock, source: FakeSource
 ) -> None:
     """Its own clock stood still: the credentials are dead and the outage long over."""
     source.lifetime = timedelta(hours=12)
-    refresher = make(rng=lambda: 0.99)
-    refresher.get()
+    readers = readers_of(rng=lambda: 0.99)
+    readers.get()
     clock.tick(hours=11, minutes=15)
     source.error = Unreachable("down")
-    outage(refresher, clock, at_least=200)
+    outage(readers, clock, at_least=200)
     source.error = None
 
     clock.jump(hours=1)
 
-    assert refresher.get().access_key != "ASIAFAKE000000000001"
-    assert refresher.phase is Phase.FRESH
+    assert readers.get().access_key != "ASIAFAKE000000000001"
+    assert readers.refresher.phase is Phase.FRESH
 
 
 def test_a_refusal_is_not_remembered_over_a_freeze(
-    make: Make, clock: FakeClock, source: FakeSource
+    readers_of: ReadersOf, clock: FakeClock, source: FakeSource
 ) -> None:
-    refresher = make(policy=RefreshPolicy(on_permanent_error="raise"))
-    refresher.get()
+    readers = readers_of(policy=RefreshPolicy(on_permanent_error="raise"))
+    readers.get()
     clock.tick(minutes=45)
     source.error = PermissionError("not trusted")
     source.error.retryable = False  # type: ignore[attr-defined]
     with pytest.raises(PermissionError):
-        refresher.refresh()
+        readers.refresh()
     with pytest.raises(PermissionError):
-        refresher.get()
+        readers.get()
     source.error = None
 
     clock.jump(minutes=5)
-    refresher.get()
-    settle(refresher)
+    readers.get()
+    readers.settle()
 
-    assert refresher.get().access_key == "ASIAFAKE000000000003"
+    assert readers.get().access_key == "ASIAFAKE000000000003"
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, -1.0])
 def test_a_clock_that_is_set_back_ends_no_pause_early_and_lengthens_none(
-    make: Make, clock: FakeClock, source: FakeSource, seconds: float
+    readers_of: ReadersOf, clock: FakeClock, source: FakeSource, seconds: float
 ) -> None:
-    refresher = make()
+    readers = readers_of()
     source.error = Unreachable("down")
     with pytest.raises(Unreachable):
-        refresher.get()
-    assert refresher.state.failure is not None
-    pause = refresher.state.failure.until - clock.boottime()
+        readers.get()
+    assert readers.refresher.state.failure is not None
+    pause = readers.refresher.state.failure.until - clock.boottime()
 
     clock.jump(seconds)
     with pytest.raises(Unreachable):
-        refresher.get()
+        readers.get()
     assert source.calls == 1
     clock.tick(pause)
     with pytest.raises(Unreachable):
-        refresher.get()
+        readers.get()
 
     assert source.calls == 2

@@ -269,7 +269,9 @@ def test_our_own_errors_and_interrupts_pass(error: BaseException) -> None:
     assert caught.value is error
 
 
-@pytest.mark.parametrize("provider", [5, b"123456", {"code": CODE}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "provider", [5, b"123456", {"code": CODE}, object()], ids=lambda one: type(one).__name__
+)
 def test_what_gives_no_codes_is_refused(provider: Any) -> None:
     with pytest.raises(TypeError, match="must be a callable, an argv list, six digits or None"):
         code_source(provider, SERIAL)

@@ -106,7 +106,6 @@ def ours(**changes: Any) -> dict[str, Any]:
         ours(clock_offset_seconds=float("nan")),
         ours(clock_offset_seconds=float("inf")),
     ],
-    ids=str,
 )
 def test_an_entry_that_is_not_one_is_a_miss(entry: Any) -> None:
     assert MappingStore({KEY: entry}).get(KEY) is None

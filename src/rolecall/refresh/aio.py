@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -21,7 +20,7 @@ from ..clock import SYSTEM_CLOCK, Clock, SystemClock
 from ..credentials import Credentials
 from ..errors import ConfigError, FetchError
 from .flight import Abandoned, Askers, Flight, asked_by, on_behalf_of
-from .threads import Refresher
+from .threads import MOST_ABANDONED, Refresher
 
 T = TypeVar("T")
 
@@ -29,9 +28,11 @@ T = TypeVar("T")
 #: tells nobody.
 LOOK_SECONDS = 0.25
 
-#: A task whose fetch is abandoned is on a running loop itself, so the next one has that loop. More
-#: than once or twice can only mean that the coroutine cancels itself.
-MOST_ABANDONED = 3
+#: How long a synchronous call on an event loop waits for another one.
+PATIENCE_SECONDS = 60.0
+
+#: asyncio's own name, which its gather() sets too. Where it is gone, there is a line in the log.
+_COMPLAINS = "_log_destroy_pending"
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -40,10 +41,8 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigError: none does; trio is named where it runs instead.
     """
-    try:
+    if is_on_a_loop():
         return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
     trio: Any = sys.modules.get("trio")
     in_trio = trio is not None and trio.lowlevel.in_trio_run()
     raise ConfigError(
@@ -54,6 +53,15 @@ def running_loop() -> asyncio.AbstractEventLoop:
         if in_trio
         else "await it inside asyncio.run(…)",
     )
+
+
+def is_on_a_loop() -> bool:
+    """Return whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class AsyncRefresher:
@@ -94,7 +102,7 @@ class AsyncRefresher:
                 return self.refresher.outcome(flight)
             except Abandoned:
                 continue
-        raise self._cancelled()
+        raise self.refresher.cancelled()
 
     async def refresh(self) -> Credentials:
         """Fetch new credentials now, or join the fetch in progress, and return them.
@@ -111,17 +119,10 @@ class AsyncRefresher:
             except Abandoned:
                 continue
             return await self.get()
-        raise self._cancelled()
+        raise self.refresher.cancelled()
 
     async def _until_landed(self, flight: Flight, seconds: float) -> None:
         await until_done(flight.future, seconds, self.refresher.clock)
-
-    def _cancelled(self) -> FetchError:
-        return FetchError(
-            f"{self.refresher.name}: the coroutine that fetches was cancelled",
-            hint="whoever ends tasks must not end this one; cancel the task that waits instead",
-            context={"source": self.refresher.name},
-        )
 
 
 async def until_done(
@@ -213,12 +214,22 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
     """
     askers = asked_by.get()
     loops = [] if askers is None else askers.loops
+    if not loops and is_on_a_loop():
+        # A synchronous call, such as pickling, from a program on asyncio.
+        return working(lambda: asyncio.run(_only(make)), Askers()).result(PATIENCE_SECONDS)
     if not loops:
         return asyncio.run(_only(make))
     tried: list[Any] = []
     assert askers is not None
+    here = asyncio.get_running_loop() if is_on_a_loop() else None
     while loops:
         loop = loops[0]
+        if loop is here:
+            raise FetchError(
+                "a coroutine cannot be awaited by a synchronous call on the very event loop that "
+                "it needs",
+                hint="await the session's credentials instead, or make the call in a thread",
+            )
         tried.append(loop)
         if loop.is_running():
             task = _ended_on(loop, make)
@@ -243,9 +254,14 @@ def _ended_on(
     tasks: list[asyncio.Task[T]] = []  # a loop itself holds its tasks only weakly
 
     def begin() -> None:
-        if not ended.done():
+        if ended.done():
+            return
+        try:
             tasks.append(loop.create_task(_only(make)))
-            tasks[0].add_done_callback(report)
+        except BaseException as error:  # a task factory of the program's
+            ended.set_exception(error)
+            raise
+        tasks[0].add_done_callback(report)
 
     def report(task: asyncio.Task[T]) -> None:
         if not task.cancelled():
@@ -258,13 +274,22 @@ def _ended_on(
             ended.set_result(None)
 
     try:
-        # Not in this thread's own context, which the task would change under it.
-        loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
+        loop.call_soon_threadsafe(begin)  # in a copy of this thread's context
     except RuntimeError:
         give_up()  # closed
     while not wait_for_any([ended], LOOK_SECONDS).done:
         if not loop.is_running():
             give_up()
-            if tasks and not loop.is_closed():
-                loop.call_soon_threadsafe(tasks[0].cancel)
+            with contextlib.suppress(RuntimeError):  # closed
+                loop.call_soon_threadsafe(_end, tasks)
+    for task in tasks:
+        if not task.done() and loop.is_closed():
+            # It began after the loop had ended all its tasks. asyncio would complain of it, and it
+            # is the one task here that nobody waits for.
+            setattr(task, _COMPLAINS, False)
     return ended.result()
+
+
+def _end(tasks: list[asyncio.Task[T]]) -> None:
+    for task in tasks:
+        task.cancel()

@@ -17,7 +17,9 @@ class Event:
     """Something that happened to one session's credentials.
 
     A listener is called on the thread that fetches, before those who wait for the fetch go on: what
-    takes long there holds them up. What it raises is logged and goes no further.
+    takes long there holds them up. ``invalidated``, ``expired_served`` and ``fetch_lost`` are told
+    where they were noticed, which may be on an event loop. What it raises is logged and goes no
+    further.
 
     Attributes:
         kind: ``refreshed``: new credentials are in use. ``refresh_failed``: see `error`; what is

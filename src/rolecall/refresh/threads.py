@@ -38,6 +38,10 @@ from .telling import Teller
 #: A source that hangs costs a thread each time it is asked anew: not without end.
 MOST_HANGING = 4
 
+#: Whoever waited for an abandoned flight asks for another, on a loop that still runs. Several in a
+#: row can only mean that the coroutine cancels itself.
+MOST_ABANDONED = 3
+
 #: A slow request may come back with a key that was replaced a rotation or two ago.
 RECENT_KEYS = 4
 
@@ -92,11 +96,30 @@ class Refresher:
             FetchError: none are valid and none can be had. The source's own error where it
                 gave one, each time as a fresh exception.
         """
-        held = self.fresh()
-        if held is not None:
-            return held
+        return self.fresh() or self._until_known(self._get)
+
+    def _get(self) -> Credentials:
         asked = self.ask()
         return asked if isinstance(asked, Credentials) else self._wait(*asked)
+
+    def _until_known(self, attempt: Callable[[], Credentials]) -> Credentials:
+        """Ask again after a flight was abandoned, unless all who asked for this one are gone."""
+        for _ in range(MOST_ABANDONED):
+            try:
+                return attempt()
+            except Abandoned:
+                askers = asked_by.get()
+                if askers is not None and askers.gone:
+                    raise
+        raise self.cancelled()
+
+    def cancelled(self) -> FetchError:
+        """Return what is raised where one flight after the other is abandoned."""
+        return FetchError(
+            f"{self.name}: the coroutine that fetches was cancelled",
+            hint="whoever ends tasks must not end this one; cancel the task that waits instead",
+            context={"source": self.name},
+        )
 
     def fresh(self) -> Credentials | None:
         """Return what is held if nothing is to be done about it yet."""
@@ -222,10 +245,7 @@ class Refresher:
         longer = self.longer(flight)
         if longer is not None:
             self.clock.wait(flight.future, longer)
-        try:
-            return self.outcome(flight)
-        except Abandoned:
-            return self._instead(self.get)
+        return self.outcome(flight)
 
     def longer(self, flight: Flight) -> float | None:
         """Return how many seconds more must be waited for *flight*; None: no longer.
@@ -252,13 +272,6 @@ class Refresher:
         now = read(self.clock)
         state = self._state
         return self._outcome(state, now, rules.after_waiting(state, now, self.policy).do, error)
-
-    def _instead(self, again: Callable[[], Credentials]) -> Credentials:
-        """Ask again after a flight was abandoned, unless all who asked for this one are gone."""
-        askers = asked_by.get()
-        if askers is not None and askers.gone:
-            raise Abandoned
-        return again()
 
     def _outcome(
         self, state: State, now: Instant, do: Do, error: BaseException | None
@@ -300,13 +313,10 @@ class Refresher:
             self._lost = [lost for lost in self._lost if not lost.future.done()]
             hanging = len(self._lost)
         if hanging >= MOST_HANGING:
-            error = Unreachable(
-                f"{self.name}: {hanging} calls of the source hang; it is not asked again until "
-                "one of them ends",
-                context={"source": self.name},
+            self._keep_on_the_ground(
+                flight,
+                f"{hanging} calls of the source hang; it is not asked again until one of them ends",
             )
-            self._crash(flight, error)
-            flight.future.set_result(error)
             return
         # A thread started while the interpreter goes down may never run, and its starter would
         # wait for it for ever (3.10, 3.11) or get RuntimeError (3.12 on): then fly right here.
@@ -314,7 +324,15 @@ class Refresher:
             with contextlib.suppress(RuntimeError):
                 threading.Thread(target=fly, name="rolecall-refresh", daemon=True).start()
                 return
-        fly()
+        if loop is None:
+            fly()
+        else:
+            self._keep_on_the_ground(flight, "no thread can be started, so the source is not asked")
+
+    def _keep_on_the_ground(self, flight: Flight, why: str) -> None:
+        error = Unreachable(f"{self.name}: {why}", context={"source": self.name})
+        self._crash(flight, error)
+        flight.future.set_result(error)
 
     def _fly(self, flight: Flight) -> None:
         flight.thread = threading.get_ident()
@@ -391,12 +409,12 @@ class Refresher:
         Raises:
             FetchError: the source failed. What is held stays in use.
         """
+        return self._until_known(self._refresh)
+
+    def _refresh(self) -> Credentials:
         flight, seconds = self.start()
         self.clock.wait(flight.future, seconds)
-        try:
-            self.check(flight)
-        except Abandoned:
-            return self._instead(self.refresh)
+        self.check(flight)
         return self.get()
 
     def start(self, loop: Any = None) -> tuple[Flight, float]:

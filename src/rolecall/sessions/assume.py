@@ -17,16 +17,16 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import InvalidChain, Problem
 from ..refresh import DEFAULT_POLICY, Listener, RefreshPolicy
 from ..sources.clients import check_keywords
-from ..sources.custom import CallableSource, is_async
+from ..sources.custom import CallableSource
 from ..sources.mfa import CodeSource
 from ..sources.origin import load_credentials
 from ..sources.refusals import invalid
 from ..sources.upstream import botocore_session, default_session, refuse_unless_session
 from ..stores import as_store
-from .bind import open_role, partition_in
-from .boto import RoleSession, open_child
+from .bind import child_of, partition_in
+from .boto import Child, RoleSession, open_child
 from .parents import chain_of, is_role_session
-from .recipe import Recipe, Region
+from .recipe import Recipe, Region, refuse_types
 
 #: Anything that gives MFA codes: see `rolecall.assume_role`.
 MFATokenProvider = Callable[[], str] | Sequence[str] | CodeSource
@@ -127,7 +127,7 @@ def assume_role(
         inherit_config=inherit_config,
         clock=clock,
     )
-    return carry_out(order, default_session() if session is None else session)
+    return open_child(carry_out(order, default_session() if session is None else session))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def taken(RoleArn: str, **keywords: Any) -> Order:
     }  # fmt: skip
     additional: Any = keywords["additional_kwargs"]
     refresh_policy, sts_client_kwargs = call("refresh_policy"), call("sts_client_kwargs")
-    _refuse_types(
+    refuse_types(
         region_name=recipe_of["region_name"],
         additional_kwargs=additional,
         mfa_session=recipe_of["mfa_session"],
@@ -202,8 +202,8 @@ def taken(RoleArn: str, **keywords: Any) -> Order:
     )
 
 
-def carry_out(order: Order, given: Any) -> RoleSession:
-    """Return the session that was asked for, assumed by the session *given*.
+def carry_out(order: Order, given: Any) -> Child:
+    """Return what makes the session that was asked for, assumed by the session *given*.
 
     Raises:
         NoCredentialsError: *given* has none (botocore's).
@@ -225,7 +225,7 @@ def carry_out(order: Order, given: Any) -> RoleSession:
         found += _unknown_arguments(order.extra, parent)
     if found or chain is None:
         raise invalid(InvalidChain(found))
-    return open_role(given, chain, order.recipe)
+    return child_of(given, chain, order.recipe)
 
 
 def _role_problems(
@@ -249,31 +249,6 @@ def _role_problems(
             )
         )
     return found
-
-
-def _refuse_types(**given: Any) -> None:
-    """Raise TypeError with every keyword that is of the wrong kind; None is left out."""
-    wrong = []
-    for name, value in given.items():
-        kinds, wanted = _KINDS[name]
-        good = (
-            callable(value) and not is_async(value) if kinds is None else isinstance(value, kinds)
-        )
-        if value is not None and not good:
-            wrong.append(f"{name} must be {wanted}, got {value!r}")
-    if wrong:
-        raise TypeError("; ".join(wrong))
-
-
-#: Keyword → its types (None: a callable), and how to say so.
-_KINDS: dict[str, tuple[Any, str]] = {
-    "region_name": ((str, bool), "a region, True, False or None"),
-    "additional_kwargs": (Mapping, "a dict of AssumeRole arguments"),
-    "mfa_session": (timedelta, "a timedelta such as timedelta(hours=12)"),
-    "refresh_policy": (RefreshPolicy, "a RefreshPolicy"),
-    "on_event": (None, "a callable that need not be awaited"),
-    "sts_client_kwargs": (Mapping, "a dict of client keywords"),
-}
 
 
 def _mfa_problems(
@@ -373,7 +348,7 @@ def refreshable_session(
         inherit_config=inherit_config,
         clock=clock,
     )
-    return open_(boto3.Session() if base_session is None else base_session)
+    return open_child(open_(boto3.Session() if base_session is None else base_session))
 
 
 def fetching(
@@ -385,9 +360,9 @@ def fetching(
     on_event: Listener | None,
     inherit_config: bool,
     clock: Clock,
-) -> Callable[[Any], RoleSession]:
-    """Check the arguments of `refreshable_session`; return what opens it, given its parent."""
-    _refuse_types(region_name=region_name, refresh_policy=refresh_policy, on_event=on_event)
+) -> Callable[[Any], Child]:
+    """Check the arguments of `refreshable_session`; return what makes it, given its parent."""
+    refuse_types(region_name=region_name, refresh_policy=refresh_policy, on_event=on_event)
     recipe = Recipe(
         region_name=region_name,
         policy=(refresh_policy or DEFAULT_POLICY).with_environ(os.environ),  # noqa: TID251 - border
@@ -396,8 +371,8 @@ def fetching(
         inherit_config=inherit_config,
     )
     refresher = recipe.refresher(source, source.name)
-    return lambda parent: open_child(
-        refresher,
+    return lambda parent: Child(
+        refresher=refresher,
         parent=parent,
         method=method,
         # Not the id of a callable: the next one may live there, with somebody else's keys.

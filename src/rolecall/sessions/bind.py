@@ -33,10 +33,10 @@ from ..sources.refusals import invalid, misconfigured
 from ..sources.sts import AssumeRole
 from ..sources.upstream import botocore_session
 from ..stores import as_store, cache_key
-from .boto import RoleSession, open_child
+from .boto import Child, RoleSession, open_child
 from .origins import given_first, open_origin, open_session_token, stored_in_cache
 from .parents import is_role_session
-from .recipe import Recipe, Region
+from .recipe import Recipe, Region, refuse_types
 
 SESSION_NAME_VARIABLE = "AWS_ROLE_SESSION_NAME"
 
@@ -84,6 +84,11 @@ def open_role(
     given: Any, chain: RoleChain, recipe: Recipe, shared: _Shared | None = None
 ) -> RoleSession:
     """Return a session of the last role of *chain*, assumed by the session *given*."""
+    return open_child(child_of(given, chain, recipe, shared))
+
+
+def child_of(given: Any, chain: RoleChain, recipe: Recipe, shared: _Shared | None = None) -> Child:
+    """Return what makes a session of the last role of *chain*, assumed by the session *given*."""
     role = chain.roles[-1]
     caller = given
     if recipe.mfa_session is not None and role.mfa_serial is not None:
@@ -99,8 +104,8 @@ def open_role(
         if shared is not None:
             with shared.lock:
                 refresher = shared.refreshers.setdefault((chain.roles, recipe.key), refresher)
-    return open_child(
-        refresher,
+    return Child(
+        refresher=refresher,
         parent=caller,
         shown_parent=given,
         method="assume-role",
@@ -243,7 +248,7 @@ def open_chain(
         ConfigError: a profile does not add up.
         TypeError: *store* and *cache* are both given, or not what a session can be kept in.
     """
-    _, session = preparing(
+    _, child = preparing(
         chain,
         region_name=region_name,
         refresh_policy=refresh_policy,
@@ -256,7 +261,8 @@ def open_chain(
         mfa_session=mfa_session,
         clock=clock,
     )
-    return session()
+    opened = child()
+    return open_child(opened) if isinstance(opened, Child) else opened
 
 
 def preparing(
@@ -273,8 +279,18 @@ def preparing(
     mfa_session: timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> tuple[Recipe, Callable[[], Any]]:
-    """Check the arguments of `open_chain`; return the last hop's recipe, and what opens it."""
+    """Check the arguments of `open_chain`; return the last hop's recipe, and what opens it.
+
+    That gives a `Child`, or a session of the origin where the chain has no roles.
+    """
     environ = os.environ  # noqa: TID251 - border
+    refuse_types(
+        region_name=region_name,
+        mfa_session=mfa_session,
+        refresh_policy=refresh_policy,
+        on_event=on_event,
+        sts_client_kwargs=sts_client_kwargs,
+    )
     if store is not None and cache is not None:
         raise TypeError("store and cache are two names of one thing: give one")
     store = cache if store is None else store
@@ -309,13 +325,16 @@ def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, 
 
 
 def _follow(origin: Any, chain: RoleChain, last: Recipe, others: Recipe) -> Any:
-    """Return the session of *chain*'s last role, assumed hop by hop from the session *origin*."""
+    """Return what makes a session of *chain*'s last role, assumed hop by hop from *origin*.
+
+    That is *origin* itself where there are no roles.
+    """
     shared = _shared(botocore_session(origin))
     session = origin
     for number, _ in enumerate(chain.roles, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
         if number == len(chain.roles):
-            return open_role(session, prefix, last, shared)
+            return child_of(session, prefix, last, shared)
         session = _prefix_session(session, prefix, others, shared)
     return session
 
@@ -369,4 +388,5 @@ def open_start(
         variables={**(variables or {}), "profile": origin.name},
     )
     load_credentials(botocore_session(opened))
-    return _follow(opened, RoleChain(start, *chain.roles), recipe, recipe)
+    followed = _follow(opened, RoleChain(start, *chain.roles), recipe, recipe)
+    return open_child(followed) if isinstance(followed, Child) else followed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import boto3
@@ -54,7 +55,11 @@ class RoleSession(boto3.Session):
 
     assume_role_parent_session: Any
     chain: RoleChain | None
-    _recipe: Recipe
+    _child: Child
+
+    @property
+    def _recipe(self) -> Recipe:
+        return self._child.recipe
 
     def get_credentials(self) -> RefreshingCredentials:
         """Return the session's one credentials object."""
@@ -121,30 +126,35 @@ def as_short_a_path(loader: Any) -> Iterator[None]:
                 del paths[len(paths) - 1 - paths[::-1].index(added)]
 
 
-def open_child(
-    refresher: Refresher,
-    *,
-    parent: Any,
-    method: str,
-    identity: Callable[[], str] | str,
-    features: tuple[str, ...],
-    recipe: Recipe,
-    chain: RoleChain | None,
-    shown_parent: Any = None,
-) -> RoleSession:
-    """Return a session whose credentials *refresher* keeps.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A session that need not be made yet: all it takes.
 
-    Args:
+    Attributes:
+        refresher: What keeps its credentials.
         parent: The session whose configuration it takes over.
         method: Where the credentials are from, as botocore calls it.
         identity: Who it is, for the keys of shared caches.
         features: botocore's user-agent feature ids.
         shown_parent: What the child calls its parent, if not *parent*.
     """
+
+    refresher: Refresher
+    parent: Any
+    method: str
+    identity: Callable[[], str] | str
+    features: tuple[str, ...]
+    recipe: Recipe
+    chain: RoleChain | None
+    shown_parent: Any = None
+
+
+def open_child(of: Child) -> RoleSession:
+    """Return the session that *of* describes."""
     redact_logs()
-    inner = botocore_session(parent)
+    inner, recipe = botocore_session(of.parent), of.recipe
     child = _Child()
-    child.features = features
+    child.features = of.features
     child.user_agent_extra = f"rolecall/{__version__}"
     loader = inner.get_component("data_loader")
     child.register_component("data_loader", loader)
@@ -154,23 +164,23 @@ def open_child(
     set_region(child, inner, recipe.region_name, inherit_config=recipe.inherit_config)
 
     credentials = RefreshingCredentials(
-        refresher,
-        method=method,
-        identity=identity,
+        of.refresher,
+        method=of.method,
+        identity=of.identity,
         client=lambda: sts_client(child, recipe.sts_client_kwargs),
     )
     child.register_component("credential_provider", CredentialResolver([_Provider(credentials)]))
-    Rejections(lambda: refresher).register(child)
-    Presigning(lambda: refresher).register(child)
+    Rejections(lambda: of.refresher).register(child)
+    Presigning(lambda: of.refresher).register(child)
 
     with as_short_a_path(loader):
         session = RoleSession(
             botocore_session=child,
             region_name=recipe.region_name if isinstance(recipe.region_name, str) else None,
         )
-    session.assume_role_parent_session = parent if shown_parent is None else shown_parent
-    session.chain = chain
-    session._recipe = recipe
+    session.assume_role_parent_session = of.parent if of.shown_parent is None else of.shown_parent
+    session.chain = of.chain
+    session._child = of
     return session
 
 

@@ -42,7 +42,7 @@ from ..sources.sts import AssumeRoleWithWebIdentity, GetSessionToken
 from ..sources.upstream import botocore_session, refuse_unless_session
 from ..sources.web_identity import TokenFile, called_token, subject_in
 from ..stores import AwsCliStore, Stored, as_store, cache_key
-from .boto import RoleSession, open_child
+from .boto import Child, RoleSession, open_child
 from .recipe import Recipe
 
 #: AWS's names of credential sources → botocore's.
@@ -172,8 +172,8 @@ def _open_web_identity(
         arguments=arguments,
         clock=recipe.clock,
     )
-    return open_child(
-        recipe.refresher(source, arn),
+    child = Child(
+        refresher=recipe.refresher(source, arn),
         parent=base,
         method="assume-role-with-web-identity",
         identity=lambda: cache_key(
@@ -188,6 +188,7 @@ def _open_web_identity(
         recipe=recipe,
         chain=RoleChain(origin),
     )
+    return open_child(child)
 
 
 def open_session_token(
@@ -217,8 +218,9 @@ def open_session_token(
         operation="GetSessionToken",
         partition=partition_of_region(str(inner.get_config_variable("region"))) or "aws",
     )
-    return open_child(
-        recipe.refresher(stored, f"GetSessionToken with {serial}" if serial else "GetSessionToken"),
+    name = f"GetSessionToken with {serial}" if serial else "GetSessionToken"
+    child = Child(
+        refresher=recipe.refresher(stored, name),
         parent=base,
         method="get-session-token",
         identity=lambda: f"{identity(inner)} session token {serial}",
@@ -226,6 +228,7 @@ def open_session_token(
         recipe=recipe,
         chain=chain,
     )
+    return open_child(child)
 
 
 def given_first(recipe: Recipe, serial: str, asked: CodeSource) -> CodeSource:

@@ -54,7 +54,7 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
     return _reopen, (
         chain,
         origin_options,
-        _variables(inner),
+        variables_of(inner),
         [(_portable(hop), _hop_variables(hop)) for hop in reversed(hops)],
         _start(root),
     )
@@ -147,16 +147,22 @@ def _arrived(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         return None
 
 
-def _variables(session: Session) -> dict[str, Any]:
+def variables_of(session: Session) -> dict[str, Any]:
     """Return the configuration variables that were set on *session*; the chain has its profile."""
     return {
         name: value for name, value in session.instance_variables().items() if name != "profile"
     }
 
 
+def give_variables(session: Session, variables: Mapping[str, Any]) -> None:
+    """Set configuration *variables* on *session*."""
+    for name, value in variables.items():
+        session.set_config_variable(name, value)
+
+
 def _hop_variables(session: RoleSession) -> dict[str, Any]:
     """Return them for one hop, with the region it has, wherever it has it from."""
-    variables = _variables(botocore_session(session))
+    variables = variables_of(botocore_session(session))
     if session.region_name is not None:
         variables["region"] = session.region_name
     return variables
@@ -187,7 +193,6 @@ def _reopen(
     for number, (options, variables) in enumerate(hops, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
         session = open_role(session, prefix, Recipe(**options))
-        for name, value in variables.items():
-            botocore_session(session).set_config_variable(name, value)
+        give_variables(botocore_session(session), variables)
     assert isinstance(session, RoleSession)
     return session

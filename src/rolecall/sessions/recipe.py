@@ -10,6 +10,7 @@ from typing import Any
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Source
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
+from ..sources.custom import is_async
 
 #: A region keyword: None links to the parent's, True copies it, False is the child's own.
 Region = str | bool | None
@@ -57,3 +58,28 @@ class Recipe:
         return Refresher(
             source, policy=self.policy, clock=self.clock, on_event=self.on_event, name=name
         )
+
+
+#: Keyword → its types (None: a callable), and how to say so.
+_KINDS: dict[str, tuple[Any, str]] = {
+    "region_name": ((str, bool), "a region, True, False or None"),
+    "additional_kwargs": (Mapping, "a dict of AssumeRole arguments"),
+    "mfa_session": (timedelta, "a timedelta such as timedelta(hours=12)"),
+    "refresh_policy": (RefreshPolicy, "a RefreshPolicy"),
+    "on_event": (None, "a callable that need not be awaited"),
+    "sts_client_kwargs": (Mapping, "a dict of client keywords"),
+}
+
+
+def refuse_types(**given: Any) -> None:
+    """Raise TypeError with every keyword that is of the wrong kind; None is left out."""
+    wrong = []
+    for name, value in given.items():
+        kinds, wanted = _KINDS[name]
+        good = (
+            callable(value) and not is_async(value) if kinds is None else isinstance(value, kinds)
+        )
+        if value is not None and not good:
+            wrong.append(f"{name} must be {wanted}, got {value!r}")
+    if wrong:
+        raise TypeError("; ".join(wrong))

@@ -15,6 +15,7 @@ from botocore.session import Session
 
 from ..refresh import Refresher
 from ..refresh.state import read
+from ..sources.upstream import raw_of
 
 log: logging.Logger = logging.getLogger("rolecall")
 
@@ -138,11 +139,14 @@ def _rewind(body: Any) -> bool:
     # The query protocol's body is a mapping until it is sent.
     if body is None or isinstance(body, (bytes, bytearray, str, Mapping)):
         return True
+    if inspect.iscoroutinefunction(getattr(raw_of(body), "seek", None)):
+        # An asynchronous stream: aiobotocore's wrapper calls that and does not await it.
+        return False
     try:
         done = body.seek(0)
     except Exception:  # whatever a caller's stream raises: then the service's error stands
         return False
     if inspect.iscoroutine(done):
-        done.close()  # an asynchronous stream: it may have been read by others meanwhile
+        done.close()
         return False
     return True

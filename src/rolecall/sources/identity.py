@@ -12,7 +12,14 @@ from typing import Any
 
 from botocore.session import Session
 
-from .origin import PROFILE_METHODS, facts, from_its_profile, load_credentials
+from .origin import (
+    PROFILE_METHODS,
+    facts,
+    from_its_profile,
+    load_credentials,
+    web_identity_values,
+)
+from .upstream import source_key_of
 from .web_identity import subject_in
 
 
@@ -46,7 +53,7 @@ def identity(session: Session) -> str:
         return f"key:{known.access_key}"
     own = from_its_profile(session)
     if own and known.method == "assume-role-with-web-identity":
-        values = _web_identity_values(session)
+        values = web_identity_values(session)
         file = values.get("web_identity_token_file")
         if file:
             # The same for all who are given tokens of one party, such as the pods of one service
@@ -54,6 +61,8 @@ def identity(session: Session) -> str:
             digest = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()
             return f"web-identity:{subject_in(file)}:{digest}"
     lineage = _lineage(session) if own else []
+    if lineage:
+        lineage.append(source_key_of(credentials))
     if known.method == "custom-process" and lineage:
         # By the environment it may print another account's; it has run by now.
         frozen = credentials.get_frozen_credentials()
@@ -141,20 +150,6 @@ def _here() -> str:
     return f"{user} of {home} on {platform.node()} {machine}"
 
 
-def _web_identity_values(session: Session) -> dict[str, str]:
-    """Return what botocore makes of the web identity of *session*'s profile or environment."""
-    scoped: Mapping[str, Any] = session.get_scoped_config()
-    named = session.instance_variables().get("profile") is not None
-    environ = {} if named else os.environ  # noqa: TID251 - border
-    found = {
-        "web_identity_token_file": environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"),
-        "role_arn": environ.get("AWS_ROLE_ARN"),
-        "role_session_name": environ.get("AWS_ROLE_SESSION_NAME"),
-    }
-    known = {key: str(value or scoped.get(key) or "") for key, value in found.items()}
-    return {key: value for key, value in known.items() if value}
-
-
 def fingerprint(session: Session) -> str | None:
     """Return something that stays the same for one account, whatever its current key.
 
@@ -163,6 +158,8 @@ def fingerprint(session: Session) -> str | None:
     credentials = load_credentials(session)
     if getattr(credentials, "identity", None) is not None:
         return None  # a session of ours is known by its chain
+    if getattr(credentials, "method", None) == "assume-role-with-web-identity":
+        return f"role:{web_identity_values(session).get('role_arn')}"  # as a chain of ours says
     role = str(session.get_scoped_config().get("role_arn") or "").split(":")
     if getattr(credentials, "method", None) == "assume-role" and len(role) > 5:
         return f"account:{role[4]}"  # without a call; and unpickled, the profile is a chain of ours

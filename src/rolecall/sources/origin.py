@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -26,7 +27,7 @@ from ..errors import CredentialsExpired, RolecallError
 from ..fork import ForkSafeLock
 from .answer import read_instant
 from .quote import quote
-from .upstream import made_by
+from .upstream import made_by, profile_of, web_identity_of
 
 log: logging.Logger = logging.getLogger("rolecall")
 
@@ -132,9 +133,13 @@ def from_its_profile(session: Session, credentials: Any = None) -> bool:
     Args:
         credentials: What an asynchronous session says its credentials are.
     """
-    makers = ("botocore.",) if credentials is None else ("aiobotocore.",)
+    makers = ("aiobotocore.",)
     if credentials is None:
+        makers = ("botocore.",)
         credentials = load_credentials(session)
+        its_word: Callable[[], bool] | None = getattr(session, "from_its_profile", None)
+        if its_word is not None:  # an asynchronous session's twin
+            return its_word()
     method = str(getattr(credentials, "method", None))
     if method not in SHIPPABLE_METHODS:
         return False
@@ -147,8 +152,36 @@ def from_its_profile(session: Session, credentials: Any = None) -> bool:
     if method == "assume-role" and "role_arn" not in session.get_scoped_config():
         return False
     # Known by their key, all others: whoever put them in.
-    known_by_profile = method in PROFILE_METHODS and isinstance(credentials, RefreshableCredentials)
-    return not known_by_profile or made_by(provider, credentials)
+    if method not in PROFILE_METHODS or not isinstance(credentials, RefreshableCredentials):
+        return True
+    return made_by(provider, credentials) and _as_it_was(session, provider, credentials)
+
+
+def _as_it_was(session: Session, provider: Any, credentials: Any) -> bool:
+    """Return whether *session*'s profile and environment still say what made *credentials*."""
+    if profile_of(provider) != (session.profile or "default"):
+        return False
+    if profile_of(provider) != (session.get_config_variable("profile") or "default"):
+        return False
+    if provider.METHOD != "assume-role-with-web-identity":
+        return True
+    values = web_identity_values(session)
+    named = values.get("role_arn"), values.get("web_identity_token_file")
+    return named == web_identity_of(credentials)
+
+
+def web_identity_values(session: Session) -> dict[str, str]:
+    """Return what botocore makes of the web identity of *session*'s profile or environment."""
+    scoped: Mapping[str, Any] = session.get_scoped_config()
+    named = session.instance_variables().get("profile") is not None
+    environ = {} if named else os.environ  # noqa: TID251 - border
+    found = {
+        "web_identity_token_file": environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"),
+        "role_arn": environ.get("AWS_ROLE_ARN"),
+        "role_session_name": environ.get("AWS_ROLE_SESSION_NAME"),
+    }
+    known = {key: str(value or scoped.get(key) or "") for key, value in found.items()}
+    return {key: value for key, value in known.items() if value}
 
 
 def facts(session: Session) -> SourceFacts:
@@ -186,18 +219,16 @@ class DyingSource:
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
+        self._credentials = load_credentials(session)
         self._clock = clock
         self._warned = False
-        load_credentials(session)
-
-    @property
-    def _credentials(self) -> Any:
-        # Asked for each time: a session can be given others.
-        return load_credentials(self._session)
 
     @property
     def interactive(self) -> bool:
-        """Whether a person at the terminal must first be asked for them."""
+        """Whether a person at the terminal must first be asked for them, as far as is known.
+
+        Whoever reads, on an event loop perhaps, asks this: nothing is looked up.
+        """
         return bool(getattr(self._credentials, "interactive", False))
 
     def check(self) -> None:
@@ -230,6 +261,7 @@ class DyingSource:
         """
         trouble: CredentialsExpired | None = None
         cause: Exception | None = None
+        self._credentials = load_credentials(self._session)  # it may have been given others
         try:
             self._credentials.get_frozen_credentials()
         except (RolecallError, ClientError, BotoCoreError):

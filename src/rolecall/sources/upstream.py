@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
+from botocore.credentials import RefreshableCredentials
 from botocore.session import Session
 
 from ..errors import ConfigError
@@ -47,6 +48,37 @@ PRIVATE_NAMES = (
     ("botocore.credentials", "SSOCredentialFetcher", "_client_creator", "the same"),
     (
         "botocore.credentials",
+        "AssumeRoleProvider",
+        "_profile_name",
+        "which profile they were made of, whatever AWS_PROFILE says by now",
+    ),
+    (
+        "botocore.credentials",
+        "AssumeRoleCredentialFetcher",
+        "_source_credentials",
+        "who really assumes a profile's role, whatever the environment says by now",
+    ),
+    (
+        "botocore.credentials",
+        "BaseAssumeRoleCredentialFetcher",
+        "_role_arn",
+        "which role a web identity assumes, whatever the environment says by now",
+    ),
+    (
+        "botocore.credentials",
+        "AssumeRoleWithWebIdentityCredentialFetcher",
+        "_web_identity_token_loader",
+        "the same, of its token",
+    ),
+    ("botocore.utils", "FileWebIdentityTokenLoader", "_web_identity_token_path", "the same"),
+    (
+        "botocore.httpchecksum",
+        "AwsChunkedWrapper",
+        "_raw",
+        "whether what an upload streams can be rewound",
+    ),
+    (
+        "botocore.credentials",
         "RefreshableCredentials",
         "_advisory_refresh_timeout",
         "programs read it; set to what the windows are",
@@ -61,6 +93,12 @@ PRIVATE_NAMES = (
 
 #: The same of aiobotocore and aioboto3; ``tests/aio/test_aio_upstream.py`` watches them.
 PRIVATE_AIO_NAMES = (
+    (
+        "aiobotocore.session",
+        "AioSession",
+        "_credentials",
+        "whether a session was given others; asking would have to be awaited",
+    ),
     (
         "aiobotocore.credentials",
         "AioRefreshableCredentials",
@@ -102,6 +140,11 @@ def default_session() -> boto3.Session:
     return session
 
 
+def credentials_of(session: Any, unknown: Any) -> Any:
+    """Return the credentials object that an asynchronous *session* has; None: none yet."""
+    return getattr(session, "_credentials", unknown)
+
+
 def is_asynchronous(session: Any) -> bool:
     """Return whether *session* is of aiobotocore or aioboto3, or a boto3 session around one."""
     inner = session._session if isinstance(session, boto3.Session) else session
@@ -129,10 +172,42 @@ def made_by(provider: Any, credentials: Any) -> bool:
     A widely copied recipe puts botocore's own fetcher into a session by hand, with the client of
     whoever it likes: by their type and method they are the profile's.
     """
-    refresh = getattr(credentials, "_refresh_using", None)
-    refresh = getattr(refresh, "_refresh", refresh)  # inside what asks for an MFA code only once
+    refresh = _refresh_of(credentials)
     if any(cell.cell_contents is provider for cell in getattr(refresh, "__closure__", None) or ()):
         return True  # a credential_process's
     maker = getattr(refresh, "__self__", None)
     creator = getattr(provider, "_client_creator", None)
     return creator is not None and getattr(maker, "_client_creator", None) is creator
+
+
+def _refresh_of(credentials: Any) -> Any:
+    refresh = getattr(credentials, "_refresh_using", None)
+    return getattr(refresh, "_refresh", refresh)  # inside what asks for an MFA code only once
+
+
+def profile_of(provider: Any) -> str | None:
+    """Return the profile that *provider* looks at. None: not known."""
+    return getattr(provider, "_profile_name", None)
+
+
+def web_identity_of(credentials: Any) -> tuple[str | None, str | None]:
+    """Return the role and the token file of a web identity's *credentials*. None: not known."""
+    fetcher = getattr(_refresh_of(credentials), "__self__", None)
+    loader = getattr(fetcher, "_web_identity_token_loader", None)
+    return getattr(fetcher, "_role_arn", None), getattr(loader, "_web_identity_token_path", None)
+
+
+def source_key_of(credentials: Any) -> str | None:
+    """Return the key that assumes the role of *credentials*; None: not known, or it changes."""
+    credentials = getattr(credentials, "original", credentials)  # of an asynchronous session
+    fetcher = getattr(_refresh_of(credentials), "__self__", None)
+    source = getattr(fetcher, "_source_credentials", None)
+    if source is None or isinstance(source, RefreshableCredentials):
+        return None
+    key: str | None = getattr(source, "access_key", None)
+    return key
+
+
+def raw_of(body: Any) -> Any:
+    """Return what *body* streams, if botocore has wrapped it; else itself."""
+    return getattr(body, "_raw", body)

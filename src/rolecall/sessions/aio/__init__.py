@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 import boto3
 from aiobotocore.session import AioSession
 from botocore.config import Config
+from botocore.exceptions import ProfileNotFound
 from botocore.session import Session
 
 from ...chain import GivenSession, Origin, Profile, RoleChain, SessionToken
 from ...clock import SYSTEM_CLOCK, Clock
-from ...errors import InvalidChain
+from ...errors import ConfigError, InvalidChain
 from ...refresh import Listener, RefreshPolicy
 from ...sources.coroutine import AsyncCallableSource, called
 from ...sources.custom import is_async
-from ...sources.refusals import invalid
-from ...sources.upstream import botocore_session, is_asynchronous
+from ...sources.refusals import invalid, misconfigured
+from ...sources.upstream import botocore_session
 from ..assume import MFATokenProvider, carry_out, fetching, taken
 from ..assume import assume_role as _assume_role
 from ..bind import preparing
@@ -107,14 +108,16 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
     inner = aio_session_of(session)
     order = taken(RoleArn, **_off_the_loop(given.kwargs))
     found = list(order.problems)
-    if order.role is not None and order.validate:
-        before = inner.chain if isinstance(inner, AioRoleSession) else None
-        found = [*((before or RoleChain(GivenSession(session))) + order.role).problems(), *found]
+    as_far_as_known = None
+    if order.role is not None:
+        before = inner.leads_here if isinstance(inner, AioRoleSession) else None
+        as_far_as_known = (before or RoleChain(GivenSession(session))) + order.role
+        found = [*(as_far_as_known.problems() if order.validate else ()), *found]
     if found:
         raise invalid(InvalidChain(found))
     signing = assuming(session)
     child = open_aio_child(
-        Opening(lambda: carry_out(order, signing()), str(RoleArn)),
+        Opening(lambda: carry_out(order, signing()), str(RoleArn), needs_loop=_needs_loop(inner)),
         parent=botocore_session(session),
         method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",),
@@ -122,6 +125,7 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
         inherit_config=order.recipe.inherit_config,
         shown_parent=session,
     )
+    child.leads_here = as_far_as_known
     return _face(session, child)
 
 
@@ -223,10 +227,11 @@ def open_aio_chain(chain: RoleChain, **keywords: Any) -> AioRoleSession:
     keywords = _off_the_loop(keywords)
     recipe, open_ = preparing(chain, **keywords)
     first = _first(chain.origin)
-    if isinstance(first, GivenSession) and is_asynchronous(first.session):
+    inner = aio_session_of(first.session) if isinstance(first, GivenSession) else None
+    if isinstance(first, GivenSession) and inner is not None:
         open_ = functools.partial(_open_from, assuming(first.session), chain, keywords)
     return open_aio_child(
-        Opening(open_, str(chain)),
+        Opening(open_, str(chain), needs_loop=_needs_loop(inner)),
         parent=_configuration(first),
         method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",) if chain.roles else (),
@@ -252,10 +257,30 @@ def _open_from(signing: Callable[[], Any], chain: RoleChain, keywords: Mapping[s
 
 
 def _configuration(origin: Origin) -> Session:
-    """Return a session with the configuration of what a chain starts from; reads nothing yet."""
+    """Return a session with the configuration of what a chain starts from.
+
+    Raises:
+        ConfigError: its profile does not exist; also botocore's ProfileNotFound.
+    """
     if isinstance(origin, GivenSession):
         return botocore_session(origin.session)
-    return Session(profile=origin.name if isinstance(origin, Profile) else None)
+    session = Session(profile=origin.name if isinstance(origin, Profile) else None)
+    try:
+        session.get_component("data_loader")  # reads the configuration
+    except ProfileNotFound:
+        try:
+            RoleChain.from_profile(session.profile, config=session.full_config)
+        except ConfigError as error:
+            raise misconfigured(error, missing=True) from None
+        raise
+    return session
+
+
+def _needs_loop(parent: Session | None) -> bool:
+    """Return whether finding out who assumes a role from *parent* may await something."""
+    if isinstance(parent, AioRoleSession):
+        return parent.needs_loop
+    return parent is not None
 
 
 def _face(like: Any, session: AioRoleSession) -> Any:

@@ -14,7 +14,7 @@ from ...errors import ConfigError
 from ...refresh import Refresher
 from ...refresh.aio import AsyncRefresher, in_thread
 from ...stores import Stored
-from ..boto import RoleSession
+from ..boto import Child, RoleSession
 from ..credentials import Identity
 from ..face import Face, too_short, wanted_lifetime
 
@@ -27,9 +27,11 @@ class AioRefreshingCredentials(Face, AioRefreshableCredentials):
     second in the last moments before expiry. It may be used from any number of event loops.
     """
 
-    def __init__(self, session: RoleSession, method: str) -> None:
+    def __init__(self, child: Child, session: Callable[[], RoleSession], method: str) -> None:
         self._session = session
-        self._refresher: Refresher = session.get_credentials()._refresher
+        roles = () if child.chain is None else child.chain.roles
+        self._account = roles[-1].arn.split(":")[4] if roles else None
+        self._refresher: Refresher = child.refresher
         self._reader = AsyncRefresher(self._refresher)
         super().__init__("", "", "", None, self._reader.refresh, method)  # type: ignore[arg-type]
         self._built = True
@@ -88,8 +90,7 @@ class AioRefreshingCredentials(Face, AioRefreshableCredentials):
         held = self._refresher.state.held
         if held is not None:
             return held.credentials.account_id
-        chain = self._session.chain
-        return chain.roles[-1].arn.split(":")[4] if chain is not None and chain.roles else None
+        return self._account
 
     def _valid(self) -> Credentials:
         held = self._refresher.state.held
@@ -152,7 +153,7 @@ class AioRefreshingCredentials(Face, AioRefreshableCredentials):
             FetchError: no credentials can be had, or STS refuses; also botocore's ClientError then.
         """
         await self._reader.get()
-        return await in_thread(self._session.get_credentials().whoami)
+        return await in_thread(lambda: self._session().get_credentials().whoami())
 
 
 class CredentialsBesideTheLoop:

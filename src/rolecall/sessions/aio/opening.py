@@ -8,10 +8,12 @@ from concurrent.futures import Future
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK
-from ...errors import FetchError, Unreachable
-from ...fork import tell_after_fork
-from ...refresh.aio import MOST_ABANDONED, running_loop, until_done, working
+from ...errors import ConfigError, FetchError, Unreachable
+from ...fork import ForkSafeLock, tell_after_fork
+from ...refresh.aio import is_on_a_loop, running_loop, until_done, working
 from ...refresh.flight import Abandoned, Askers, anew, asked_by
+from ...refresh.threads import MOST_ABANDONED
+from ..boto import Child, open_child
 
 #: A credential_process, a sign-in or an instance's metadata service may take that long; whoever
 #: waits longer is told so. The default of `RefreshPolicy.fetch_timeout`.
@@ -24,13 +26,18 @@ class Opening:
     What goes wrong is told to those who wait, and tried again for the next one.
 
     Args:
-        open_: Opens it; called in a thread, at most once at a time.
+        open_: Returns what makes the session, a `Child`, or a session that is not a role's; called
+            in a thread, at most once at a time.
         name: What messages call it.
+        needs_loop: Whether that may have to await something.
     """
 
-    def __init__(self, open_: Callable[[], Any], name: str) -> None:
+    def __init__(self, open_: Callable[[], Any], name: str, *, needs_loop: bool = False) -> None:
         self._open = open_
         self.name = name
+        self.needs_loop = needs_loop
+        self._session: Any = None
+        self._making = ForkSafeLock()  # guards _session; held while one is made of what is open
         self._lock = threading.Lock()  # guards _future and _askers; never held over a call
         self._future: Future[Any] | None = None
         self._askers = Askers()
@@ -43,15 +50,26 @@ class Opening:
             self._future = None
 
     @property
-    def session(self) -> Any:
-        """The session, once it is open; None before."""
+    def child(self) -> Any:
+        """What makes the session, once that is known; None before."""
         future = self._future
         if future is None or not future.done() or future.exception() is not None:
             return None
         return future.result()
 
+    @property
+    def session(self) -> Any:
+        """The session, made of what is known; None where that is not known yet."""
+        child = self.child
+        if not isinstance(child, Child):
+            return child
+        with self._making:
+            if self._session is None:
+                self._session = open_child(child)
+            return self._session
+
     async def opened(self) -> Any:
-        """Return the session, opened if need be.
+        """Return what makes the session, looked up if need be.
 
         Raises:
             NoCredentialsError: whoever assumes the role has none (botocore's).
@@ -72,11 +90,20 @@ class Opening:
         """Return the session, opened if need be; blocks.
 
         Raises:
-            as `opened`; Abandoned: all who asked for it are gone.
+            as `opened`; ConfigError: it would hold up an event loop that it may need;
+            Abandoned: all who asked for it are gone.
         """
-        future = self._join(asked_by.get())
-        SYSTEM_CLOCK.wait(future, LIMIT_SECONDS)
-        return self._result(future)
+        if self.child is None:
+            if self.needs_loop and is_on_a_loop():
+                raise ConfigError(
+                    f"{self.name}: who assumes the role is not known yet, and finding out may "
+                    "need the event loop that this call holds up",
+                    hint="await session.get_credentials() before",
+                )
+            future = self._join(asked_by.get())
+            SYSTEM_CLOCK.wait(future, LIMIT_SECONDS)
+            self._result(future)
+        return self.session
 
     def _join(self, asker: Any) -> Future[Any]:
         with self._lock:

@@ -7,23 +7,24 @@ credentials.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from aiobotocore.session import AioSession
-from botocore.credentials import (
-    CredentialProvider,
-    CredentialResolver,
-    ReadOnlyCredentials,
-    RefreshableCredentials,
-)
 from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.session import Session
 
 from ...fork import ForkSafeLock
 from ...refresh.aio import awaited
 from ...sources.origin import from_its_profile
-from ...sources.upstream import botocore_session, default_session, is_asynchronous
+from ...sources.upstream import (
+    botocore_session,
+    credentials_of,
+    default_session,
+    is_asynchronous,
+)
 from ..boto import NoToken
 from ..inherit import inherit, link_region, plain_config
 from .session import AioRoleSession
@@ -61,122 +62,101 @@ def assuming(session: Any) -> Callable[[], Any]:
 _components_lock = ForkSafeLock()
 
 
-class _Twin:
-    """A synchronous session, and the credentials object that it was made for."""
-
-    def __init__(self, session: Session, of: Any) -> None:
-        self.session = session
-        self.of = of
-
-
 def twin_of(session: AioSession) -> Session:
-    """Return a synchronous session of the same principal as *session*, in a thread that fetches.
+    """Return a synchronous session of the same principal as *session*.
 
-    The same one for as long as *session* has the same credentials object, so that all roles assumed
-    by it share one STS client.
+    One for each, so that all roles assumed by it share one STS client.
     """
-    theirs = awaited(session.get_credentials)
     with _components_lock:
-        known = _known(session)
-    if known is not None and known.of is theirs:
-        return known.session
-    made = _Twin(_make(session, theirs), theirs)
-    with _components_lock:
-        known = _known(session)
-        if known is None or known.of is not theirs:
-            session.register_component(_COMPONENT, made)
-            known = made
-    return known.session
-
-
-def _known(session: AioSession) -> _Twin | None:
-    try:
-        twin: _Twin = session.get_component(_COMPONENT)
-    except ValueError:  # botocore's word for: no such component
-        return None
+        try:
+            twin: Twin = session.get_component(_COMPONENT)
+        except ValueError:  # botocore's word for: no such component
+            twin = Twin(session)
+            session.register_component(_COMPONENT, twin)
     return twin
 
 
-def _make(session: AioSession, theirs: Any) -> Session:
-    if theirs is not None and from_its_profile(session, theirs):
-        # botocore finds the same in the same places. It knows by then whose they are, and renews
-        # them without an event loop.
-        twin = configured_as(session)
-        if _same(twin.get_credentials(), theirs):
-            return twin
-    twin = configured_as(session)
-    provider = _Theirs(theirs)
-    twin.register_component("credential_provider", CredentialResolver([provider]))
-    return twin
+class Twin(Session):
+    """A synchronous session with an asynchronous one's configuration and credentials.
+
+    Its credentials are for threads that fetch: they may have to be awaited.
+    """
+
+    def __init__(self, original: AioSession) -> None:
+        super().__init__()
+        self._original = original
+        self._lock = ForkSafeLock(threading.RLock)  # guards the next two
+        self._theirs: Any = None
+        self._ours: Any = None
+        _configure(self, original)
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        """What the original has read, even if the file is another by now."""
+        return self._original.full_config
+
+    def get_scoped_config(self) -> dict[str, Any]:
+        """Return the values of the original's profile."""
+        return self._original.get_scoped_config()
+
+    def get_credentials(self) -> Any:
+        """Return the original's credentials for a thread.
+
+        The same object for as long as the original has the same.
+        """
+        with self._lock:
+            before = self._theirs
+            # Others where a program gave them to the original; None: not looked up yet.
+            if before is None or credentials_of(self._original, before) is not before:
+                self._theirs = awaited(self._original.get_credentials)
+                if self._theirs is not before:
+                    self._ours = None if self._theirs is None else _for_threads(self._theirs)
+            return self._ours
+
+    def from_its_profile(self) -> bool:
+        """Return whether they are what aiobotocore makes of the configuration."""
+        return from_its_profile(self._original, self._theirs)
+
+
+def _for_threads(theirs: Any) -> BotocoreCredentials:
+    if isinstance(theirs, RefreshableCredentials) or not isinstance(theirs, BotocoreCredentials):
+        return Bridged(theirs)
+    copied = BotocoreCredentials(theirs.access_key, theirs.secret_key, theirs.token, theirs.method)
+    account = getattr(theirs, "account_id", None)
+    if account is not None:
+        vars(copied)["account_id"] = account  # the stubs know it as a keyword only
+    return copied
 
 
 def configured_as(session: Session) -> Session:
     """Return a synchronous session with *session*'s configuration, and no more of an async one."""
     if not is_asynchronous(session):
         return session
-    twin = Session()
-    twin.register_component("data_loader", session.get_component("data_loader"))
+    configured = Session()
+    _configure(configured, session)
+    return configured
+
+
+def _configure(twin: Session, original: Session) -> None:
+    twin.register_component("data_loader", original.get_component("data_loader"))
     twin.register_component("token_provider", NoToken())
-    inherit(twin, session, plain_config)
-    for name, value in session.instance_variables().items():
+    inherit(twin, original, plain_config)
+    for name, value in original.instance_variables().items():
         twin.set_config_variable(name, value)
-    if "region" not in session.instance_variables():
-        link_region(twin, session)
-    return twin
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    """Return whether botocore found what aiobotocore did."""
-    if getattr(ours, "method", None) != theirs.method:
-        return False
-    if isinstance(theirs, RefreshableCredentials):
-        return isinstance(ours, RefreshableCredentials)
-    if type(ours) is not BotocoreCredentials:
-        return False
-    return (ours.access_key, ours.secret_key, ours.token) == (
-        theirs.access_key,
-        theirs.secret_key,
-        theirs.token,
-    )
-
-
-class _Theirs(CredentialProvider):
-    """Hands an asynchronous session's credentials to its twin."""
-
-    CANONICAL_NAME = None
-
-    def __init__(self, theirs: Any) -> None:
-        super().__init__()
-        self.METHOD = str(getattr(theirs, "method", None))
-        self._theirs = theirs
-
-    def load(self) -> BotocoreCredentials | None:
-        theirs = self._theirs
-        if theirs is None:
-            return None
-        if isinstance(theirs, RefreshableCredentials) or not isinstance(
-            theirs, BotocoreCredentials
-        ):
-            return Bridged(theirs)
-        copied = BotocoreCredentials(
-            theirs.access_key, theirs.secret_key, theirs.token, theirs.method
-        )
-        account = getattr(theirs, "account_id", None)
-        if account is not None:
-            vars(copied)["account_id"] = account  # the stubs know it as a keyword only
-        return copied
+    if "region" not in original.instance_variables():
+        link_region(twin, original)
 
 
 class Bridged(BotocoreCredentials):
     """An asynchronous session's credentials, for a thread: awaited on the loop of who waits."""
 
     def __init__(self, theirs: Any) -> None:
-        self._theirs = theirs
+        self.original = theirs
         self.method: str = getattr(theirs, "method", None) or "unknown"
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the current access key, secret key and token, all of one set."""
-        frozen: ReadOnlyCredentials = awaited(self._theirs.get_frozen_credentials)
+        frozen: ReadOnlyCredentials = awaited(self.original.get_frozen_credentials)
         return frozen
 
     def __getattr__(self, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any, cast
 
 from aiobotocore.config import AioConfig
@@ -19,8 +20,9 @@ from ...refresh import Refresher
 from ...refresh.aio import running_loop
 from ...sources.redaction import redact_logs
 from ...sources.upstream import botocore_session
-from ..boto import NoToken, RoleSession, note_features, set_region
+from ..boto import Child, NoToken, RoleSession, note_features, set_region
 from ..inherit import inherit
+from ..pickling import give_variables, variables_of
 from ..recipe import Region
 from .credentials import AioRefreshingCredentials, CredentialsBesideTheLoop
 from .events import AioPresigning, AioRejections
@@ -45,6 +47,14 @@ class AioRoleSession(AioSession):
     _features: tuple[str, ...]
     _chain: RoleChain | None
 
+    #: Its chain as far as it is known at the call: enough to check what is assumed from it.
+    leads_here: RoleChain | None = None
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether opening it may have to await something."""
+        return self._opening.needs_loop
+
     async def get_credentials(self) -> AioRefreshingCredentials:  # type: ignore[override]
         """Return the session's one credentials object.
 
@@ -60,14 +70,15 @@ class AioRoleSession(AioSession):
     @property
     def chain(self) -> RoleChain | None:
         """Origin and roles, as far as they are known."""
-        opened = self._opening.session
-        return opened.chain if isinstance(opened, RoleSession) else self._chain
+        child = self._opening.child
+        return child.chain if isinstance(child, Child) else self._chain
 
     def synchronous(self) -> Any:
         """Return the boto3 session with the same credentials; blocks until it is open.
 
         Raises:
-            as `get_credentials`.
+            as `get_credentials`; ConfigError also where it would hold up the event loop that it
+            needs.
         """
         return self._opening.wait()
 
@@ -76,7 +87,7 @@ class AioRoleSession(AioSession):
         return f"<AioRoleSession {self._opening.name} at {id(self):#x}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return around, (self.synchronous(), self._opening.name)
+        return around, (self.synchronous(), self._opening.name, variables_of(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AioRoleSession:
         return self
@@ -104,13 +115,13 @@ class _Provider(CredentialProvider):
         self._lock = threading.Lock()
 
     async def load(self) -> Any:  # aiobotocore awaits it
-        opened = await self._opening.opened()
+        child = await self._opening.opened()
         with self._lock:
             if self._made is None:
                 self._made = (
-                    AioRefreshingCredentials(opened, self._method)
-                    if isinstance(opened, RoleSession)
-                    else CredentialsBesideTheLoop(opened.get_credentials())
+                    AioRefreshingCredentials(child, lambda: self._opening.session, self._method)
+                    if isinstance(child, Child)
+                    else CredentialsBesideTheLoop(child.get_credentials())
                 )
             return self._made
 
@@ -138,7 +149,7 @@ def open_aio_child(
     child = AioRoleSession()
     child._opening = opening
     child._features = features
-    child._chain = chain
+    child._chain = child.leads_here = chain
     child.assume_role_parent_session = shown_parent
     child.user_agent_extra = " ".join(
         filter(None, [child.user_agent_extra, f"rolecall/{__version__}"])
@@ -154,8 +165,7 @@ def open_aio_child(
     child.register_component("credential_provider", AioCredentialResolver([provider]))
 
     def refresher() -> Refresher | None:
-        opened = opening.session
-        return opened.get_credentials()._refresher if isinstance(opened, RoleSession) else None
+        return opening.child.refresher if isinstance(opening.child, Child) else None
 
     AioRejections(refresher).register(child)
     AioPresigning(refresher).register(child)
@@ -168,14 +178,19 @@ def _aio_config(config: Config) -> Config:
     return AioConfig().merge(config)  # type: ignore[arg-type]  # it takes botocore's as well
 
 
-def around(session: Any, name: str) -> AioRoleSession:
+def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSession:
     """Return an asynchronous session with the credentials and configuration of *session*."""
     inner = botocore_session(session)
-    return open_aio_child(
-        Opening(lambda: session, name),
+    ours = isinstance(session, RoleSession)
+    child = open_aio_child(
+        Opening(lambda: session._child if ours else session, name),
         parent=inner,
         method=session.get_credentials().method,
         features=getattr(inner, "features", ()),
         region_name=None,
         inherit_config=True,
+        shown_parent=session.assume_role_parent_session if ours else None,
+        chain=session.chain if ours else None,
     )
+    give_variables(child, variables)
+    return child

@@ -1,0 +1,319 @@
+"""What becomes of a fetch, and of those who wait, when the event loop it runs on ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from drivers import in_a_thread, settle
+from programs import Awaiting, Program, held_up, in_the_air, run
+
+from rolecall import Credentials
+from rolecall.refresh import Event, Refresher
+from rolecall.refresh.aio import AsyncRefresher, in_thread
+from rolecall.sources.coroutine import AsyncCallableSource
+from rolecall.testing import FakeClock, FakeSource, Gate
+from rolecall.testing.clock import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+Make = Callable[..., Refresher]
+
+STALE = timedelta(minutes=41)  # of one hour; a refresh is due after 40 minutes
+
+
+@pytest.fixture
+def programs() -> Iterator[Callable[[], Program]]:
+    """A function that starts a program; they all end with the test."""
+    started: list[Program] = []
+
+    def start() -> Program:
+        started.append(Program())
+        return started[-1]
+
+    yield start
+    for program in started:
+        if not program.loop.is_closed():
+            program.end()
+
+
+@pytest.mark.parametrize("ending", ["stopped", "ended"])
+def test_if_its_loop_ends_it_is_made_anew_on_another_waiters(
+    session: AsyncRefresher,
+    awaiting: Awaiting,
+    programs: Callable[[], Program],
+    clock: FakeClock,
+    ending: str,
+) -> None:
+    first, second = programs(), programs()
+    came = held_up(awaiting)
+    first.start(session.get)
+    came.wait_for_arrival()
+    read = second.start(session.get)
+    clock.wait_for_waiters(2)
+    flight = session.refresher._flight
+    assert flight is not None
+
+    first.stop() if ending == "stopped" else first.end()
+
+    assert flight.future.result(PATIENCE_SECONDS) is None, "the same fetch goes on"
+    assert read.result(PATIENCE_SECONDS).access_key == "ASIAFAKE000000000001"
+    assert awaiting.loops == [first.loop, second.loop]
+    assert session.refresher.state.failure is None
+
+
+def test_what_a_stopped_loop_was_working_on_is_cancelled_if_it_goes_on(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    """Else both loops would fetch, and the first one for nobody."""
+    first, second = programs(), programs()
+    came = held_up(awaiting)
+    first.start(session.get)
+    came.wait_for_arrival()
+    read = second.start(session.get)
+    clock.wait_for_waiters(2)
+    first.stop()
+    read.result(PATIENCE_SECONDS)
+
+    first.go_on()
+
+    ours = asyncio.all_tasks(first.loop) - first.tasks
+    assert ours == set()
+
+
+def test_what_a_stopped_loop_raises_when_it_goes_on_is_nobodys_business(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    first, second = programs(), programs()
+    came = Gate()
+
+    async def fail_when_cancelled() -> None:
+        awaiting.before = None
+        came.open()
+        came.pass_through()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("too late")
+
+    awaiting.before = fail_when_cancelled
+    first.start(session.get)
+    came.wait_for_arrival()
+    read = second.start(session.get)
+    clock.wait_for_waiters(2)
+    first.stop()
+    held = read.result(PATIENCE_SECONDS)
+
+    first.go_on()
+
+    assert session.refresher.state.failure is None
+    assert session.refresher.get() is held
+
+
+def test_a_loop_that_was_closed_before_anything_began_is_passed_over(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    first, second = programs(), programs()
+    awaiting.at_door = door = Gate()
+    with door:
+        first.start(session.get)
+        door.wait_for_arrival()
+        read = second.start(session.get)
+        clock.wait_for_waiters(2)
+        first.end()
+        door.open()
+
+        read.result(PATIENCE_SECONDS)
+
+    assert awaiting.loops == [second.loop]
+
+
+def test_a_loop_that_came_meanwhile_is_as_good(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    """Three programs end one after the other; whoever waits last is served, by one flight."""
+    several = [programs() for _ in range(4)]
+    came = held_up(awaiting)
+    several[0].start(session.get)
+    came.wait_for_arrival()
+    flight = session.refresher._flight
+    assert flight is not None
+    for number, (ending, program) in enumerate(pairwise(several), 2):
+        last = number == len(several)
+        came = Gate() if last else held_up(awaiting)
+        read = program.start(session.get)
+        clock.wait_for_waiters(number)
+        ending.end()
+        if not last:
+            came.wait_for_arrival()
+
+    assert flight.future.result(PATIENCE_SECONDS) is None
+    assert read.result(PATIENCE_SECONDS)
+    assert awaiting.loops == [program.loop for program in several]
+
+
+def test_if_all_loops_ended_nothing_is_recorded_and_the_next_program_is_served_at_once(
+    make: Make, awaiting: Awaiting, source: FakeSource
+) -> None:
+    told: list[Event] = []
+    session = AsyncRefresher(make(source=awaiting, on_event=told.append))
+    came = held_up(awaiting)
+
+    async def cut_off() -> None:
+        tasks = [asyncio.create_task(session.get()) for _ in range(3)]
+        assert tasks
+        await in_the_air(came)
+
+    run(cut_off())
+
+    assert run(session.get()).access_key == "ASIAFAKE000000000001"
+    assert session.refresher.state.failure is None
+    assert [event.kind for event in told] == ["refreshed"]
+    assert source.calls == 1
+
+
+def test_a_background_refresh_that_its_program_left_is_no_failure(
+    session: AsyncRefresher, awaiting: Awaiting, clock: FakeClock
+) -> None:
+    held = run(session.get())
+    clock.tick(STALE)
+    came = held_up(awaiting)
+
+    async def cut_off() -> Credentials:
+        served = await session.get()
+        await in_the_air(came)
+        return served
+
+    assert run(cut_off()) is held
+    settle(session.refresher)
+    assert session.refresher.state.failure is None
+
+    async def program() -> Credentials:
+        assert await session.get() is held
+        await in_thread(lambda: settle(session.refresher))
+        return await session.get()
+
+    assert run(program()) is not held
+
+
+def test_a_thread_that_waits_beside_a_loop_that_ends_is_served_on_a_private_one(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    program = programs()
+    came = held_up(awaiting)
+    program.start(session.get)
+    came.wait_for_arrival()
+    read = in_a_thread(session.refresher.get)
+    clock.wait_for_waiters(2)
+
+    program.end()
+
+    assert read.result(PATIENCE_SECONDS).access_key == "ASIAFAKE000000000001"
+    assert awaiting.loops[0] is program.loop
+    assert awaiting.threads[1].name == "rolecall-refresh"
+
+
+def test_a_chain_whose_loops_all_ended_records_no_failure_anywhere(
+    make: Make, refresher: Refresher, awaiting: Awaiting, programs: Callable[[], Program]
+) -> None:
+    outer = AsyncRefresher(make(source=refresher, name="outer"))
+    program = programs()
+    came = held_up(awaiting)
+    program.start(outer.get)
+    came.wait_for_arrival()
+    flight = outer.refresher._flight
+    assert flight is not None
+
+    program.end()
+    flight.future.result(PATIENCE_SECONDS)
+
+    assert (outer.refresher.state.failure, refresher.state.failure) == (None, None)
+    assert run(outer.get())
+
+
+# ── what is made only once ───────────────────────────────────────────────────────────────
+
+
+def test_an_awaitable_that_cannot_be_made_anew_is_asked_for_again(
+    make: Make, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    """A plain function that returns a coroutine: another one comes from calling it again."""
+    source = AsyncCallableSource(lambda: awaiting.fetch(), clock=clock)
+    session = AsyncRefresher(make(source=source))
+    first, second = programs(), programs()
+    came = held_up(awaiting)
+    first.start(session.get)
+    came.wait_for_arrival()
+    read = second.start(session.get)
+    clock.wait_for_waiters(2)
+
+    first.end()
+
+    assert read.result(PATIENCE_SECONDS).access_key == "ASIAFAKE000000000001"
+    assert awaiting.loops == [first.loop, second.loop]
+
+
+def test_a_coroutine_whose_loop_ended_before_it_began_leaves_no_warning(
+    make: Make, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    door = Gate()
+
+    def fetch() -> Coroutine[Any, Any, Credentials]:
+        door.pass_through()
+        return awaiting.fetch()
+
+    session = AsyncRefresher(make(source=AsyncCallableSource(fetch, clock=clock)))
+    program = programs()
+    with door:
+        program.start(session.get)
+        door.wait_for_arrival()
+        program.end()
+    settle(session.refresher)
+
+    assert awaiting.loops == []
+    assert session.refresher.state.failure is None
+    assert run(session.get())
+
+
+def test_a_loop_that_closes_right_after_it_began_leaves_no_warning(
+    make: Make, awaiting: Awaiting
+) -> None:
+    """`asyncio.run` cancels what it finds, and closes; it never finds what begins meanwhile."""
+    awaiting.at_door = door = Gate()
+    session = AsyncRefresher(make(source=awaiting))
+    begun = threading.Event()
+
+    async def program() -> None:
+        async def last_words() -> None:
+            begins = loop.create_future()
+
+            async def before() -> None:
+                begins.set_result(None)
+                begun.set()
+                await asyncio.Event().wait()
+
+            awaiting.before = before
+            try:
+                await asyncio.Event().wait()
+            finally:
+                door.open()
+                await begins
+
+        loop = asyncio.get_running_loop()
+        tasks = [asyncio.create_task(last_words()), asyncio.create_task(session.get())]
+        assert tasks
+        await in_the_air(door)
+
+    with door:
+        asyncio.run(program())
+    settle(session.refresher)
+    awaiting.before = None
+
+    assert begun.is_set()
+    assert session.refresher.state.failure is None
+    assert run(session.get())
