@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Options for pytest: `make test ARGS='-k refresh -x'`
 ARGS ?=
+# A file's tests share servers; `make test ARGS='-n 0 --pdb'` runs all in one process.
+TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-aio test-real test-matrix check lint format bench docs clean
@@ -20,7 +22,7 @@ demo: $(VENV)/testing.stamp ## watch sessions live through their rotations, offl
 	@$(BIN)/python -m rolecall.testing.demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
 	.ci/aio "$(PYTHON)"
 
 test-aio: $(VENV)/made.stamp ## run the tests of asyncio sessions alone
@@ -41,7 +43,7 @@ test-matrix: ## run the core tests on other versions of botocore and Python
 
 check: lint ## all that a change must pass: format, lint, types, layers, docs, tests
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
 	.ci/aio "$(PYTHON)"
 
 format: $(VENV)/dev.stamp ## put the code in shape
