@@ -47,8 +47,18 @@ class AioRoleSession(AioSession):
     _features: tuple[str, ...]
     _chain: RoleChain | None
 
+    #: Whose loader of service descriptions it is to share. None: it does.
+    _loader_of: Session | None = None
+
     #: Its chain as far as it is known at the call: enough to check what is assumed from it.
     leads_here: RoleChain | None = None
+
+    def get_component(self, name: str) -> Any:
+        """Return a component; the loader is the parent's, which reads its configuration for it."""
+        if name == "data_loader" and self._loader_of is not None:
+            self.register_component(name, self._loader_of.get_component(name))
+            self._loader_of = None
+        return super().get_component(name)
 
     @property
     def needs_loop(self) -> bool:
@@ -154,7 +164,7 @@ def open_aio_child(
     child.user_agent_extra = " ".join(
         filter(None, [child.user_agent_extra, f"rolecall/{__version__}"])
     )
-    child.register_component("data_loader", parent.get_component("data_loader"))
+    child._loader_of = parent
     child.register_component("token_provider", NoToken())
     if inherit_config:
         inherit(child, parent, _aio_config)
