@@ -222,6 +222,13 @@ def test_too_long_for_role_chaining_shows_at_the_call_where_the_chain_is_known(
         aio_assume(SPOKE, hub, DurationSeconds=7200)
 
 
+def test_too_long_for_role_chaining_shows_at_the_call_though_the_parent_was_not_used_yet(
+    aio_assume: AioAssume,
+) -> None:
+    with pytest.raises(rolecall.InvalidChain, match="chain"):
+        aio_assume(SPOKE, aio_assume(), DurationSeconds=7200)
+
+
 def test_too_long_for_role_chaining_shows_at_the_first_use_at_the_latest(
     aio_assume: AioAssume, cloud: StrictCloud
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from aiobotocore.session import AioSession
+from botocore.exceptions import ProfileNotFound
 from made_parents import VIA, World, keys_set, role_by_a_recipe, rotating
 from scenes import HUB, SPOKE, AioAssume, aio_session_of, caller_arn, client, keys_of, run, signers
 from written_profiles import keys_of as lines_of
@@ -17,6 +18,7 @@ from written_profiles import write
 import rolecall
 from rolecall import (
     Ambient,
+    ConfigError,
     CredentialSource,
     GivenSession,
     Profile,
@@ -238,13 +240,26 @@ def test_a_chain_of_a_profile_names_the_profile(world: World, aio_assume: AioAss
     assert child.chain == RoleChain(Profile("it"), HUB)
 
 
-def test_a_profile_that_is_missing_is_told_at_the_first_use_at_the_latest(
-    world: World, fake_clock: FakeClock
-) -> None:
+def test_a_profile_that_is_missing_is_told_at_the_call(world: World, fake_clock: FakeClock) -> None:
+    """As the synchronous session tells it."""
     world.environment_of(None)
+    chain = RoleChain(Profile("missing"), ME)
 
-    with pytest.raises(Exception, match="missing"):
-        run(keys_of(opened(RoleChain(Profile("missing"), ME), fake_clock)))
+    with pytest.raises(ConfigError, match="'missing' does not exist") as ours:
+        opened(chain, fake_clock)
+    with pytest.raises(ProfileNotFound) as theirs:
+        chain.session(clock=fake_clock)
+
+    assert type(ours.value) is type(theirs.value)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_the_synchronous_session_of_one_is_always_the_same(
+    aio_user: AioSession, fake_clock: FakeClock
+) -> None:
+    session = opened(RoleChain(GivenSession(aio_user), HUB), fake_clock)
+
+    assert session.synchronous() is session.synchronous()
 
 
 def test_clients_of_a_chain_work(world: World, fake_clock: FakeClock) -> None:

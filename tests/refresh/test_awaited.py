@@ -7,6 +7,7 @@ import contextvars
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from drivers import in_a_thread, settle
@@ -14,7 +15,9 @@ from programs import Awaiting, run
 
 from rolecall import Credentials, FetchError
 from rolecall.refresh import Refresher
-from rolecall.refresh.aio import MOST_ABANDONED, AsyncRefresher, in_thread
+from rolecall.refresh.aio import AsyncRefresher, awaited, in_thread
+from rolecall.refresh.flight import Askers, on_behalf_of
+from rolecall.refresh.threads import MOST_ABANDONED
 from rolecall.testing import FakeClock, FakeSource
 from rolecall.testing.clock import PATIENCE_SECONDS
 
@@ -267,6 +270,37 @@ def test_where_no_thread_can_be_started_a_coroutine_does_not_lock_its_loop(
 
     with pytest.raises(FetchError):
         in_a_thread(lambda: run(session.get())).result(PATIENCE_SECONDS)
+
+
+def test_a_synchronous_call_on_the_loop_that_it_needs_is_refused() -> None:
+    async def program() -> None:
+        askers = Askers()
+        askers.add(asyncio.get_running_loop())
+        with on_behalf_of(askers, person=False), pytest.raises(FetchError, match="very event loop"):
+            awaited(asyncio.sleep)
+
+    run(program())
+
+
+def test_a_loop_that_makes_no_tasks_fails_the_fetch_and_does_not_hang(
+    session: AsyncRefresher,
+) -> None:
+    """A task factory is the program's own."""
+
+    def refuse(loop: asyncio.AbstractEventLoop, work: object, **_: object) -> NoReturn:
+        raise RuntimeError("fake: no more tasks")
+
+    async def program() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)  # where the callback's own error goes
+        loop.set_task_factory(refuse)  # type: ignore[arg-type]
+        try:
+            with pytest.raises(RuntimeError, match="no more tasks"):
+                await session.get()
+        finally:
+            loop.set_task_factory(None)
+
+    run(program())
 
 
 def test_variables_that_it_sets_are_its_own(session: AsyncRefresher, awaiting: Awaiting) -> None:

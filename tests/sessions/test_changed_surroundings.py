@@ -1,4 +1,4 @@
-"""A session stays who it was when it looked its credentials up, whatever is written there by now."""
+"""A session stays who it was when its credentials were looked up, whatever is written there now."""
 
 from __future__ import annotations
 

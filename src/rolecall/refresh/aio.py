@@ -256,9 +256,11 @@ def _ended_on(
     def begin() -> None:
         if ended.done():
             return
+        work = _only(make)
         try:
-            tasks.append(loop.create_task(_only(make)))
+            tasks.append(loop.create_task(work))
         except BaseException as error:  # a task factory of the program's
+            work.close()
             ended.set_exception(error)
             raise
         tasks[0].add_done_callback(report)

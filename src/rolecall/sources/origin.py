@@ -161,8 +161,6 @@ def _as_it_was(session: Session, provider: Any, credentials: Any) -> bool:
     """Return whether *session*'s profile and environment still say what made *credentials*."""
     if profile_of(provider) != (session.profile or "default"):
         return False
-    if profile_of(provider) != (session.get_config_variable("profile") or "default"):
-        return False
     if provider.METHOD != "assume-role-with-web-identity":
         return True
     values = web_identity_values(session)
