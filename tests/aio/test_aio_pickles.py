@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import json
 import pickle
@@ -119,17 +118,38 @@ class Slow(AioSession):
 def test_pickling_on_an_event_loop_does_not_wait_for_what_needs_that_loop(
     ambient: StrictCloud,
 ) -> None:
-    """A refusal is an answer, too: it can be pickled once it was used."""
     child = assume_role(Slow(), SPOKE)
 
     async def use() -> Any:
         opening = asyncio.create_task(child.get_credentials())
         await asyncio.sleep(0)
-        with contextlib.suppress(rolecall.ConfigError):
-            pickle.dumps(child)
+        arrived = pickle.loads(pickle.dumps(child))
+        assert str(arrived.chain) == f"Ambient() -> {SPOKE}"
         return await opening
 
     assert run(use()).state == "empty"
+
+
+def test_an_unused_session_is_pickled_in_a_notebook(ambient: StrictCloud) -> None:
+    """Where a loop runs all the time."""
+
+    async def cell() -> bytes:
+        return pickle.dumps(assume_role(AioSession(), SPOKE))
+
+    assert "/Spoke/" in run(caller_arn(pickle.loads(run(cell()))))
+
+
+def test_what_arrives_twice_is_one_session(ambient: StrictCloud) -> None:
+    """As with each task that a worker of Dask is sent."""
+    data = pickle.dumps(assume_role(AioSession(), SPOKE))
+    before = ambient.calls("AssumeRole")
+
+    arrived = [pickle.loads(data) for _ in range(3)]
+    for session in arrived:
+        run(keys_of(session))
+
+    assert arrived[0] is arrived[1] is arrived[2]
+    assert ambient.calls("AssumeRole") == before + 1
 
 
 def test_another_process_assumes_the_role_itself(ambient: StrictCloud) -> None:

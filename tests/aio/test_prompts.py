@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from programs import arrival, silence, turns, waiting
@@ -241,3 +242,24 @@ def test_without_a_terminal_a_task_is_told_that_a_code_is_needed(
         run(keys_of(session))
 
     assert person.asked_in == []
+
+
+def test_a_callable_whose_answer_must_be_awaited_gives_codes(
+    aio_assume: AioAssume, cloud: StrictCloud
+) -> None:
+    """Whatever its type says: a lambda, for one."""
+
+    async def code() -> str:
+        return CODE
+
+    session = aio_assume(SerialNumber=SERIAL, mfa_token_provider=lambda: code())
+
+    run(keys_of(session))
+
+    assert cloud.calls("AssumeRole") == 1
+
+
+@pytest.mark.parametrize("provider", [7, object()], ids=lambda one: type(one).__name__)
+def test_what_gives_no_codes_is_refused_at_the_call(aio_assume: AioAssume, provider: Any) -> None:
+    with pytest.raises(TypeError, match="mfa_token_provider must be a callable"):
+        aio_assume(SerialNumber=SERIAL, mfa_token_provider=provider)

@@ -15,7 +15,7 @@ from programs import Awaiting, Program, held_up, in_the_air, run
 
 from rolecall import Credentials
 from rolecall.refresh import Event, Refresher
-from rolecall.refresh.aio import AsyncRefresher, in_thread
+from rolecall.refresh.aio import LOOK_SECONDS, MOST_UNANSWERED, AsyncRefresher, in_thread
 from rolecall.sources.coroutine import AsyncCallableSource
 from rolecall.testing import FakeClock, FakeSource, Gate
 from rolecall.testing.clock import PATIENCE_SECONDS
@@ -317,3 +317,63 @@ def test_a_loop_that_closes_right_after_it_began_leaves_no_warning(
     assert begun.is_set()
     assert session.refresher.state.failure is None
     assert run(session.get())
+
+
+# ── a loop that is held up ───────────────────────────────────────────────────────────────
+
+
+def test_a_loop_that_is_held_up_by_who_waits_for_the_fetch_hands_it_to_another(
+    session: AsyncRefresher, awaiting: Awaiting
+) -> None:
+    """As a handler that calls a synchronous file system, whose loop is in another thread."""
+    started = threading.Event()
+
+    async def begin() -> None:
+        started.set()
+        await asyncio.sleep(0)
+
+    awaiting.before = begin
+
+    async def program() -> tuple[Credentials, Credentials]:
+        waiting = asyncio.create_task(session.get())
+        await asyncio.sleep(0)
+        theirs = in_a_thread(lambda: run(session.get())).result(PATIENCE_SECONDS)  # held up here
+        return theirs, await waiting
+
+    first, second = run(program())
+
+    assert first is second
+    assert started.is_set()
+
+
+def test_a_loop_that_is_held_up_by_a_synchronous_reader_gets_a_loop_of_its_own(
+    refresher: Refresher, awaiting: Awaiting
+) -> None:
+    session = AsyncRefresher(refresher)
+
+    async def program() -> tuple[Credentials, Credentials]:
+        waiting = asyncio.create_task(session.get())
+        await asyncio.sleep(0)
+        theirs = in_a_thread(refresher.get).result(PATIENCE_SECONDS)  # held up here
+        return theirs, await waiting
+
+    first, second = run(program())
+
+    assert first is second
+
+
+def test_a_loop_that_is_held_up_keeps_the_fetch_where_nobody_else_waits(
+    session: AsyncRefresher, awaiting: Awaiting
+) -> None:
+    async def program() -> None:
+        waiting = asyncio.create_task(session.get())
+        await asyncio.sleep(0)
+        # Longer than it takes to be counted as held up.
+        in_a_thread(lambda: threading.Event().wait(LOOK_SECONDS * (MOST_UNANSWERED + 2))).result(
+            PATIENCE_SECONDS
+        )
+        await waiting
+
+    run(program())
+
+    assert len(awaiting.loops) == 1

@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: tells nobody.
 LOOK_SECONDS = 0.25
 
+#: A loop that has not answered for so many looks, about a second, is held up.
+MOST_UNANSWERED = 4
+
 #: How long a synchronous call on an event loop waits for another one.
 PATIENCE_SECONDS = 60.0
 
@@ -199,31 +202,34 @@ def working(work: Callable[[], T], askers: Askers) -> Future[T]:
     return future
 
 
-def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
+def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False, anywhere: bool = False) -> T:
     """Return what an awaitable gives, from a thread that fetches: for sources, never on a loop.
 
     It is awaited on an event loop of those who wait for the fetch, where its other resources are
-    likely to belong; if that loop ends meanwhile, it is made anew for another's. Where none of
-    those who wait has one, it gets one of its own.
+    likely to belong. If that loop ends meanwhile, or is held up, it is made anew for another's.
+    Where a thread without a loop waits, it gets one of its own in the end.
 
     Args:
         once: *make* cannot make another one.
+        anywhere: It needs nothing of any loop: a loop of its own is better than one held up.
 
     Raises:
         Abandoned: all loops of those who waited have ended.
     """
-    askers = asked_by.get()
-    loops = [] if askers is None else askers.loops
-    if not loops and is_on_a_loop():
-        # A synchronous call, such as pickling, from a program on asyncio.
-        return working(lambda: asyncio.run(_only(make)), Askers()).result(PATIENCE_SECONDS)
-    if not loops:
-        return asyncio.run(_only(make))
-    tried: list[Any] = []
-    assert askers is not None
+    askers = asked_by.get() or Askers()
     here = asyncio.get_running_loop() if is_on_a_loop() else None
-    while loops:
-        loop = loops[0]
+    tried: list[Any] = []
+    held_up = False
+
+    def left() -> list[Any]:
+        return [loop for loop in askers.loops if loop not in tried]
+
+    def elsewhere() -> bool:
+        others = any(loop.is_running() for loop in left())
+        return not once and (anywhere or askers.threads or others)
+
+    while left():
+        loop = left()[0]
         if loop is here:
             raise FetchError(
                 "a coroutine cannot be awaited by a synchronous call on the very event loop that "
@@ -232,14 +238,22 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
             )
         tried.append(loop)
         if loop.is_running():
-            task = _ended_on(loop, make)
+            task = _ended_on(loop, make, elsewhere)
             if task is not None and not task.cancelled():
                 return task.result()
+            held_up = held_up or (task is None and loop.is_running())
             if once:
-                break
-        # Others may have come meanwhile.
-        loops = [loop for loop in askers.loops if loop not in tried]
+                raise Abandoned
+    if not tried or askers.threads or (held_up and anywhere):
+        return _on_its_own(make)
     raise Abandoned
+
+
+def _on_its_own(make: Callable[[], Awaitable[T]]) -> T:
+    if not is_on_a_loop():
+        return asyncio.run(_only(make))
+    # A synchronous call, such as pickling, from a program on asyncio.
+    return working(lambda: asyncio.run(_only(make)), Askers()).result(PATIENCE_SECONDS)
 
 
 async def _only(make: Callable[[], Awaitable[T]]) -> T:
@@ -247,9 +261,15 @@ async def _only(make: Callable[[], Awaitable[T]]) -> T:
 
 
 def _ended_on(
-    loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[T]]
+    loop: asyncio.AbstractEventLoop,
+    make: Callable[[], Awaitable[T]],
+    elsewhere: Callable[[], bool],
 ) -> asyncio.Task[T] | None:
-    """Return the ended task of what *make* gives on *loop*; None: the loop ended before."""
+    """Return the ended task of what *make* gives on *loop*; None: the loop ended before.
+
+    Or it is held up, perhaps by somebody who waits for this very fetch without awaiting it, and
+    *elsewhere* there is another.
+    """
     ended: Future[asyncio.Task[T] | None] = Future()
     tasks: list[asyncio.Task[T]] = []  # a loop itself holds its tasks only weakly
 
@@ -279,11 +299,19 @@ def _ended_on(
         loop.call_soon_threadsafe(begin)  # in a copy of this thread's context
     except RuntimeError:
         give_up()  # closed
+    unanswered = 0
+    answered = threading.Event()
+    answered.set()
     while not wait_for_any([ended], LOOK_SECONDS).done:
-        if not loop.is_running():
+        unanswered = 0 if answered.is_set() else unanswered + 1
+        if not loop.is_running() or (unanswered >= MOST_UNANSWERED and elsewhere()):
             give_up()
             with contextlib.suppress(RuntimeError):  # closed
                 loop.call_soon_threadsafe(_end, tasks)
+        elif answered.is_set():
+            answered.clear()
+            with contextlib.suppress(RuntimeError):  # closed
+                loop.call_soon_threadsafe(answered.set)
     for task in tasks:
         if not task.done() and loop.is_closed():
             # It began after the loop had ended all its tasks. asyncio would complain of it, and it

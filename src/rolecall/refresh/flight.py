@@ -14,21 +14,33 @@ from .state import Flying
 
 
 class Askers:
-    """The event loops of those who wait for a fetch: one of them runs what must be awaited.
+    """Those who wait for a fetch: the event loop of one of them runs what must be awaited.
 
     Event loops are held as they come, so that this file needs no asyncio.
     """
 
-    __slots__ = ("_members",)
+    __slots__ = ("_members", "_threads")
 
     def __init__(self) -> None:
         # Appended to and copied only, each in one step: no lock.
         self._members: list[Any] = []
+        self._threads = False
 
     def add(self, member: Any) -> None:
-        """Add an event loop, or the askers of the fetch that this one is made for."""
-        if member is not None and member is not self and member not in self._members:
+        """Add an event loop, the askers of the fetch that this one is made for, or (None) a thread.
+
+        A thread has no event loop: what it waits for may run anywhere.
+        """
+        if member is None:
+            self._threads = True
+        elif member is not self and member not in self._members:
             self._members.append(member)
+
+    @property
+    def threads(self) -> bool:
+        """Whether somebody among them has no event loop."""
+        inner = [member for member in list(self._members) if isinstance(member, Askers)]
+        return self._threads or any(member.threads for member in inner)
 
     @property
     def loops(self) -> list[Any]:
@@ -41,9 +53,9 @@ class Askers:
 
     @property
     def gone(self) -> bool:
-        """Whether there were event loops among them, and none of them runs any more."""
+        """Whether there were event loops among them only, and none of them runs any more."""
         loops = self.loops
-        return bool(loops) and not any(loop.is_running() for loop in loops)
+        return bool(loops) and not self.threads and not any(loop.is_running() for loop in loops)
 
 
 class Abandoned(BaseException):

@@ -126,7 +126,7 @@ def as_short_a_path(loader: Any) -> Iterator[None]:
                 del paths[len(paths) - 1 - paths[::-1].index(added)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Child:
     """A session that need not be made yet: all it takes.
 

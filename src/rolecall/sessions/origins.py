@@ -79,7 +79,7 @@ def open_origin(
         refuse_unless_session(origin.session)
         return origin.session
     variables = variables or {}
-    key = (origin, recipe.key, _surroundings(environ), repr(sorted(variables.items())))
+    key = (origin, recipe.key, surroundings(environ), repr(sorted(variables.items())))
     with _origins_lock:
         found = _origins.get(key)
     if found is not None:
@@ -89,7 +89,7 @@ def open_origin(
         return _origins.setdefault(key, made)
 
 
-def _surroundings(environ: Mapping[str, str]) -> str:
+def surroundings(environ: Mapping[str, str]) -> str:
     """Return a digest of all that decides which credentials botocore finds."""
     parts = [
         f"{name}={value}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,15 +14,20 @@ from botocore.session import Session
 
 from ..chain import GivenSession, RoleChain, SessionToken, WebIdentity
 from ..errors import ConfigError, StoreError
+from ..fork import ForkSafeLock
 from ..refresh import DEFAULT_POLICY
 from ..sources.identity import fingerprint
 from ..sources.upstream import botocore_session
 from ..stores import AwsCliStore, FileStore, JSONFileCache, KeyringStore, RedisStore
 from .bind import open_role, open_start
-from .boto import RoleSession
+from .boto import RoleSession, open_child
+from .origins import surroundings
 from .recipe import Recipe
 
 log: logging.Logger = logging.getLogger("rolecall")
+
+#: A worker is sent the sessions of a job again and again, seldom of more roles than this at a time.
+MOST_ARRIVED = 32
 
 
 def travelling(session: RoleSession) -> tuple[Any, ...]:
@@ -51,13 +58,14 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
         root = root.assume_role_parent_session
     inner = botocore_session(root)
     origin_options = _portable(root) if isinstance(root, RoleSession) else {}
-    return _reopen, (
+    parts = (
         chain,
         origin_options,
         variables_of(inner),
         [(_portable(hop), _hop_variables(hop)) for hop in reversed(hops)],
         _start(root),
     )
+    return _reopen, (*parts, hashlib.sha256(pickle.dumps(parts)).hexdigest())
 
 
 def _start(session: Any) -> str | None:
@@ -174,14 +182,23 @@ def _reopen(
     origin_variables: Mapping[str, Any],
     hops: list[tuple[Mapping[str, Any], Mapping[str, Any]]],
     before: str | None,
+    stamp: str,
 ) -> RoleSession:
     """Make a session again from what was pickled of it.
+
+    However often it arrives here, as with each task of a worker, it has the same credentials.
 
     Raises:
         ConfigError: the credentials found here are of another account.
         NoCredentialsError: there are none (botocore's).
     """
     environ = os.environ  # noqa: TID251 - border
+    key = (stamp, surroundings(environ))
+    known = arrived.get(key)
+    if known is not None:
+        again = open_child(known)
+        give_variables(botocore_session(again), hops[-1][1] if hops else {})
+        return again
     session: Any = open_start(chain.origin, Recipe(**origin_options), environ, origin_variables)
     here = _start(session)
     if before is not None and here != before:
@@ -195,4 +212,33 @@ def _reopen(
         session = open_role(session, prefix, Recipe(**options))
         give_variables(botocore_session(session), variables)
     assert isinstance(session, RoleSession)
+    arrived.put(key, session._child)
     return session
+
+
+class Latest:
+    """The things that were put here last, and no more than some of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = ForkSafeLock()  # guards _held
+        self._held: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: Any) -> Any:
+        """Return what was put under *key*; None: nothing, or too long ago."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: Any, thing: Any) -> None:
+        """Keep *thing*, instead of what was asked for the longest time ago if need be."""
+        with self._lock:
+            self._held[key] = thing
+            self._held.move_to_end(key)
+            if len(self._held) > self._most:
+                self._held.popitem(last=False)
+
+
+#: What unpickled sessions have in common, by what was pickled and where it arrived.
+arrived = Latest(MOST_ARRIVED)

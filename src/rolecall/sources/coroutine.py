@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..refresh.aio import awaited
@@ -36,10 +36,17 @@ def called(function: Callable[[], Any]) -> Any:
     if is_async(function):
         return awaited(function)
     answer = function()
-    if inspect.isawaitable(answer):
-        try:
-            return awaited(lambda: answer, once=True)
-        finally:
-            if inspect.iscoroutine(answer):
-                answer.close()  # or Python warns of one whose loop ended before it could begin
-    return answer
+    return finished(answer) if inspect.isawaitable(answer) else answer
+
+
+def finished(answer: Awaitable[Any]) -> Any:
+    """Return what *answer* gives once it is awaited; it exists once only.
+
+    Raises:
+        Abandoned: its event loop has ended.
+    """
+    try:
+        return awaited(lambda: answer, once=True)
+    finally:
+        if inspect.iscoroutine(answer):
+            answer.close()  # or Python warns of one whose loop ended before it could begin

@@ -23,7 +23,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import MFARequired, RolecallError
 from ..fork import ForkSafeLock, tell_after_fork
-from ..refresh.flight import attended
+from ..refresh.flight import asked_by, attended
 from .custom import is_async
 from .quote import quote, redact
 
@@ -159,7 +159,10 @@ class GivenThenAsked:
 
 
 class CalledCode:
-    """Ask a callable for each code; it takes no arguments."""
+    """Ask a callable for each code; it takes no arguments.
+
+    What it returns may have to be awaited, where an event loop's task waits for the code.
+    """
 
     __slots__ = ("__weakref__", "_ask", "_checker", "_serial")
 
@@ -178,7 +181,16 @@ class CalledCode:
 
     def code(self) -> str:
         """Return what the callable gives, checked."""
-        return self._checker.asked(self._ask)
+        return self._checker.asked(self._called)
+
+    def _called(self) -> object:
+        answer: object = self._ask()
+        askers = asked_by.get()
+        if not inspect.isawaitable(answer) or askers is None or not askers.loops:
+            return answer
+        from .coroutine import finished  # asyncio, which a program may do without
+
+        return finished(answer)
 
 
 class CommandCode:

@@ -20,8 +20,9 @@ from ...errors import ConfigError, InvalidChain
 from ...refresh import Listener, RefreshPolicy
 from ...sources.coroutine import AsyncCallableSource, called
 from ...sources.custom import is_async
+from ...sources.mfa import code_source
 from ...sources.refusals import invalid, misconfigured
-from ...sources.upstream import botocore_session
+from ...sources.upstream import botocore_session, is_asynchronous
 from ..assume import MFATokenProvider, carry_out, fetching, taken
 from ..assume import assume_role as _assume_role
 from ..bind import preparing
@@ -103,7 +104,10 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
         ConfigError: *sts_client_kwargs* cannot be used.
         TypeError: an argument is of the wrong kind.
     """
-    given = _SIGNATURE.bind(session, RoleArn, **keywords)
+    try:
+        given = _SIGNATURE.bind(session, RoleArn, **keywords)
+    except TypeError as error:
+        raise TypeError(f"assume_role() {error}") from None
     given.apply_defaults()
     inner = aio_session_of(session)
     order = taken(RoleArn, **_off_the_loop(given.kwargs))
@@ -117,7 +121,7 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
         raise invalid(InvalidChain(found))
     signing = assuming(session)
     child = open_aio_child(
-        Opening(lambda: carry_out(order, signing()), str(RoleArn), needs_loop=_needs_loop(inner)),
+        Opening(lambda: carry_out(order, signing()), str(RoleArn)),
         parent=botocore_session(session),
         method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",),
@@ -224,14 +228,17 @@ def open_aio_chain(chain: RoleChain, **keywords: Any) -> AioRoleSession:
             What depends on the origin's credentials shows at the first use.
         TypeError: an argument is of the wrong kind.
     """
+    try:
+        inspect.signature(preparing).bind(chain, **keywords)
+    except TypeError as error:
+        raise TypeError(f"aio_session() {error}") from None
     keywords = _off_the_loop(keywords)
     recipe, open_ = preparing(chain, **keywords)
     first = _first(chain.origin)
-    inner = aio_session_of(first.session) if isinstance(first, GivenSession) else None
-    if isinstance(first, GivenSession) and inner is not None:
+    if isinstance(first, GivenSession) and is_asynchronous(first.session):
         open_ = functools.partial(_open_from, assuming(first.session), chain, keywords)
     return open_aio_child(
-        Opening(open_, str(chain), needs_loop=_needs_loop(inner)),
+        Opening(open_, str(chain)),
         parent=_configuration(first),
         method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",) if chain.roles else (),
@@ -276,13 +283,6 @@ def _configuration(origin: Origin) -> Session:
     return session
 
 
-def _needs_loop(parent: Session | None) -> bool:
-    """Return whether finding out who assumes a role from *parent* may await something."""
-    if isinstance(parent, AioRoleSession):
-        return parent.needs_loop
-    return parent is not None
-
-
 def _face(like: Any, session: AioRoleSession) -> Any:
     """Return *session* as what *like* is: of aioboto3 or of aiobotocore."""
     if not any(kind.__module__.partition(".")[0] == "aioboto3" for kind in type(like).__mro__):
@@ -298,6 +298,8 @@ def _off_the_loop(keywords: Mapping[str, Any]) -> dict[str, Any]:
     provider = keywords.get("mfa_token_provider")
     if callable(provider) and is_async(provider):
         changed["mfa_token_provider"] = functools.partial(called, provider)
+    if provider is not None:
+        code_source(changed["mfa_token_provider"], "")  # refuses what gives no codes
     client = keywords.get("sts_client_kwargs")
     if isinstance(client, Mapping) and isinstance(client.get("config"), Config):
         changed["sts_client_kwargs"] = {**client, "config": plain_config(client["config"])}

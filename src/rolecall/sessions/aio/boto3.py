@@ -28,6 +28,10 @@ class AioBoto3RoleSession(aioboto3.Session):
     def assume_role_parent_session(self, parent: Any) -> None:
         self._role_session.assume_role_parent_session = parent
 
+    def synchronous(self) -> Any:
+        """Return the boto3 session with the same credentials; blocks until it is open."""
+        return self._role_session.synchronous()
+
     @property
     def chain(self) -> RoleChain | None:
         """Origin and roles, as far as they are known."""

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK
-from ...errors import ConfigError, FetchError, Unreachable
+from ...errors import FetchError, Unreachable
 from ...fork import ForkSafeLock, tell_after_fork
-from ...refresh.aio import is_on_a_loop, running_loop, until_done, working
+from ...refresh.aio import running_loop, until_done, working
 from ...refresh.flight import Abandoned, Askers, anew, asked_by
 from ...refresh.threads import MOST_ABANDONED
 from ..boto import Child, open_child
@@ -29,13 +29,11 @@ class Opening:
         open_: Returns what makes the session, a `Child`, or a session that is not a role's; called
             in a thread, at most once at a time.
         name: What messages call it.
-        needs_loop: Whether that may have to await something.
     """
 
-    def __init__(self, open_: Callable[[], Any], name: str, *, needs_loop: bool = False) -> None:
+    def __init__(self, open_: Callable[[], Any], name: str) -> None:
         self._open = open_
         self.name = name
-        self.needs_loop = needs_loop
         self._session: Any = None
         self._making = ForkSafeLock()  # guards _session; held while one is made of what is open
         self._lock = threading.Lock()  # guards _future and _askers; never held over a call
@@ -90,16 +88,9 @@ class Opening:
         """Return the session, opened if need be; blocks.
 
         Raises:
-            as `opened`; ConfigError: it would hold up an event loop that it may need;
-            Abandoned: all who asked for it are gone.
+            as `opened`; Abandoned: all who asked for it are gone.
         """
         if self.child is None:
-            if self.needs_loop and is_on_a_loop():
-                raise ConfigError(
-                    f"{self.name}: who assumes the role is not known yet, and finding out may "
-                    "need the event loop that this call holds up",
-                    hint="await session.get_credentials() before",
-                )
             future = self._join(asked_by.get())
             SYSTEM_CLOCK.wait(future, LIMIT_SECONDS)
             self._result(future)

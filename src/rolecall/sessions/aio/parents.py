@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 from aiobotocore.session import AioSession
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
@@ -39,8 +40,11 @@ def aio_session_of(session: Any) -> AioSession | None:
         TypeError: it is no session.
     """
     if not is_asynchronous(session):
-        if session is not None:
-            botocore_session(session)
+        if session is not None and not isinstance(session, (Session, boto3.Session)):
+            raise TypeError(
+                "session must be an aiobotocore, aioboto3, boto3 or botocore Session or None, got "
+                f"{type(session).__name__}"
+            )
         return None
     inner = botocore_session(session)
     assert isinstance(inner, AioSession)
@@ -108,7 +112,7 @@ class Twin(Session):
             before = self._theirs
             # Others where a program gave them to the original; None: not looked up yet.
             if before is None or credentials_of(self._original, before) is not before:
-                self._theirs = awaited(self._original.get_credentials)
+                self._theirs = awaited(self._original.get_credentials, anywhere=True)
                 if self._theirs is not before:
                     self._ours = None if self._theirs is None else _for_threads(self._theirs)
             return self._ours
@@ -156,7 +160,7 @@ class Bridged(BotocoreCredentials):
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the current access key, secret key and token, all of one set."""
-        frozen: ReadOnlyCredentials = awaited(self.original.get_frozen_credentials)
+        frozen: ReadOnlyCredentials = awaited(self.original.get_frozen_credentials, anywhere=True)
         return frozen
 
     def __getattr__(self, name: str) -> Any:

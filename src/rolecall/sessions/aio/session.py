@@ -22,7 +22,7 @@ from ...sources.redaction import redact_logs
 from ...sources.upstream import botocore_session
 from ..boto import Child, NoToken, RoleSession, note_features, set_region
 from ..inherit import inherit
-from ..pickling import give_variables, variables_of
+from ..pickling import arrived, give_variables, variables_of
 from ..recipe import Region
 from .credentials import AioRefreshingCredentials, CredentialsBesideTheLoop
 from .events import AioPresigning, AioRejections
@@ -60,11 +60,6 @@ class AioRoleSession(AioSession):
             self._loader_of = None
         return super().get_component(name)
 
-    @property
-    def needs_loop(self) -> bool:
-        """Whether opening it may have to await something."""
-        return self._opening.needs_loop
-
     async def get_credentials(self) -> AioRefreshingCredentials:  # type: ignore[override]
         """Return the session's one credentials object.
 
@@ -87,8 +82,7 @@ class AioRoleSession(AioSession):
         """Return the boto3 session with the same credentials; blocks until it is open.
 
         Raises:
-            as `get_credentials`; ConfigError also where it would hold up the event loop that it
-            needs.
+            as `get_credentials`.
         """
         return self._opening.wait()
 
@@ -189,9 +183,17 @@ def _aio_config(config: Config) -> Config:
 
 
 def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSession:
-    """Return an asynchronous session with the credentials and configuration of *session*."""
+    """Return an asynchronous session with the credentials and configuration of *session*.
+
+    The same one for the same credentials: s3fs takes a file system that arrives a second time for
+    the first one if its session looks the same.
+    """
     inner = botocore_session(session)
     ours = isinstance(session, RoleSession)
+    key = (session._child if ours else session, name, repr(sorted(variables.items())))
+    known: AioRoleSession | None = arrived.get(key)
+    if known is not None:
+        return known
     child = open_aio_child(
         Opening(lambda: session._child if ours else session, name),
         parent=inner,
@@ -203,4 +205,5 @@ def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSess
         chain=session.chain if ours else None,
     )
     give_variables(child, variables)
+    arrived.put(key, child)
     return child
