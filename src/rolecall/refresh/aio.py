@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,9 @@ from typing import Any, TypeVar
 
 from ..clock import SYSTEM_CLOCK, Clock, SystemClock
 from ..credentials import Credentials
-from ..errors import ConfigError, FetchError
-from .flight import Abandoned, Askers, Flight, asked_by, on_behalf_of
+from ..errors import ConfigError, FetchError, Unreachable
+from ..fork import ForkSafeLock, tell_after_fork
+from .flight import Abandoned, Askers, Flight, anew, asked_by, attended, on_behalf_of
 from .threads import MOST_ABANDONED, Refresher
 
 T = TypeVar("T")
@@ -36,6 +38,9 @@ PATIENCE_SECONDS = 60.0
 
 #: asyncio's own name, which its gather() sets too. Where it is gone, there is a line in the log.
 _COMPLAINS = "_log_destroy_pending"
+
+#: A coroutine that has not begun.
+_NEW = inspect.CORO_CREATED
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -238,45 +243,52 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False, anywhere: b
             )
         tried.append(loop)
         if loop.is_running():
-            task = _ended_on(loop, make, elsewhere)
+            answer: list[T] = []
+            task = _ended_on(loop, make, answer, elsewhere)
             if task is not None and not task.cancelled():
-                return task.result()
+                task.result()  # or what it raised
+                return answer[0]
             held_up = held_up or (task is None and loop.is_running())
             if once:
                 raise Abandoned
-    if not tried or askers.threads or (held_up and anywhere):
+    if not askers.had_loops or askers.threads or (held_up and anywhere):
         return _on_its_own(make)
     raise Abandoned
 
 
 def _on_its_own(make: Callable[[], Awaitable[T]]) -> T:
-    if not is_on_a_loop():
-        return asyncio.run(_only(make))
-    # A synchronous call, such as pickling, from a program on asyncio.
-    return working(lambda: asyncio.run(_only(make)), Askers()).result(PATIENCE_SECONDS)
+    answer: list[T] = []
+    if is_on_a_loop():
+        # A synchronous call, such as pickling, from a program on asyncio.
+        working(lambda: asyncio.run(_only(make, answer)), Askers()).result(PATIENCE_SECONDS)
+    else:
+        asyncio.run(_only(make, answer))
+    return answer[0]
 
 
-async def _only(make: Callable[[], Awaitable[T]]) -> T:
-    return await make()
+async def _only(make: Callable[[], Awaitable[T]], answer: list[T]) -> None:
+    """Put what *make* gives into *answer*: asyncio's debug log shows what a task returns."""
+    answer.append(await make())
 
 
 def _ended_on(
     loop: asyncio.AbstractEventLoop,
     make: Callable[[], Awaitable[T]],
+    answer: list[T],
     elsewhere: Callable[[], bool],
-) -> asyncio.Task[T] | None:
-    """Return the ended task of what *make* gives on *loop*; None: the loop ended before.
+) -> asyncio.Task[None] | None:
+    """Return the ended task that put what *make* gives into *answer*; None: *loop* ended before.
 
     Or it is held up, perhaps by somebody who waits for this very fetch without awaiting it, and
     *elsewhere* there is another.
     """
-    ended: Future[asyncio.Task[T] | None] = Future()
-    tasks: list[asyncio.Task[T]] = []  # a loop itself holds its tasks only weakly
+    ended: Future[asyncio.Task[None] | None] = Future()
+    tasks: list[asyncio.Task[None]] = []  # a loop itself holds its tasks only weakly
 
     def begin() -> None:
         if ended.done():
             return
-        work = _only(make)
+        work = _only(make, answer)
         try:
             tasks.append(loop.create_task(work))
         except BaseException as error:  # a task factory of the program's
@@ -285,7 +297,7 @@ def _ended_on(
             raise
         tasks[0].add_done_callback(report)
 
-    def report(task: asyncio.Task[T]) -> None:
+    def report(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # or asyncio complains that nobody looked at it
         with contextlib.suppress(InvalidStateError):  # the loop counted as ended already
@@ -317,9 +329,77 @@ def _ended_on(
             # It began after the loop had ended all its tasks. asyncio would complain of it, and it
             # is the one task here that nobody waits for.
             setattr(task, _COMPLAINS, False)
+            coroutine = task.get_coro()
+            if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == _NEW:
+                coroutine.close()
     return ended.result()
 
 
-def _end(tasks: list[asyncio.Task[T]]) -> None:
+def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
+
+
+class OneAtATime:
+    """A call that several threads want at once, made once for all of them.
+
+    Args:
+        make: What they want; what it awaits may run on the event loop of any who waits.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._lock = ForkSafeLock()  # guards the next two; never held over a call
+        self._future: Future[Any] | None = None
+        self._askers = Askers()
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget what a thread of the parent had begun."""
+        self._future = None
+
+    def __call__(self) -> Any:
+        """Return what the call gives.
+
+        Raises:
+            FetchError: whoever makes it for all has not come back within a minute; else what it
+                raised. Abandoned: all who asked for this thread's fetch are gone.
+        """
+        for _ in range(MOST_ABANDONED):
+            with self._lock:
+                future, first = self._future, self._future is None
+                if future is None:
+                    future = self._future = Future()
+                    self._askers = Askers()
+                self._askers.add(asked_by.get())
+                askers = self._askers
+            if first:
+                self._lead(future, askers)
+            elif not SYSTEM_CLOCK.wait(future, PATIENCE_SECONDS):
+                self._forget(future)  # the next one makes the call anew
+                raise Unreachable(f"what was asked for has not come within {PATIENCE_SECONDS:g} s")
+            error = future.exception()
+            if error is None:
+                return future.result()
+            if not isinstance(error, Abandoned):
+                raise anew(error) from error
+            mine = asked_by.get()
+            if mine is not None and mine.gone:
+                raise Abandoned
+        raise FetchError("a coroutine that the answer depends on was cancelled")
+
+    def _lead(self, future: Future[Any], askers: Askers) -> None:
+        try:
+            with on_behalf_of(askers, person=attended.get()):
+                made = self._make()
+        except BaseException as error:
+            self._forget(future)
+            future.set_exception(error)
+        else:
+            self._forget(future)
+            future.set_result(made)
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            if self._future is future:
+                self._future = None

@@ -12,6 +12,9 @@ from typing import Any
 from ..errors import FetchError, RolecallError
 from .state import Flying
 
+#: With more than these, those that have ended are left out.
+MOST_ASKERS = 16
+
 
 class Askers:
     """Those who wait for a fetch: the event loop of one of them runs what must be awaited.
@@ -19,12 +22,13 @@ class Askers:
     Event loops are held as they come, so that this file needs no asyncio.
     """
 
-    __slots__ = ("_members", "_threads")
+    __slots__ = ("_members", "_threads", "had_loops")
 
     def __init__(self) -> None:
-        # Appended to and copied only, each in one step: no lock.
+        # Appended to, copied and replaced only, each in one step: no lock.
         self._members: list[Any] = []
         self._threads = False
+        self.had_loops: bool = False
 
     def add(self, member: Any) -> None:
         """Add an event loop, the askers of the fetch that this one is made for, or (None) a thread.
@@ -34,6 +38,10 @@ class Askers:
         if member is None:
             self._threads = True
         elif member is not self and member not in self._members:
+            self.had_loops = self.had_loops or not isinstance(member, Askers) or member.had_loops
+            if len(self._members) >= MOST_ASKERS:
+                # Short-lived loops, one after the other: those that ended are nobody any more.
+                self._members = [one for one in self._members if _is_there(one)]
             self._members.append(member)
 
     @property
@@ -54,8 +62,13 @@ class Askers:
     @property
     def gone(self) -> bool:
         """Whether there were event loops among them only, and none of them runs any more."""
-        loops = self.loops
-        return bool(loops) and not self.threads and not any(loop.is_running() for loop in loops)
+        if self.threads or not self.had_loops:
+            return False
+        return not any(loop.is_running() for loop in self.loops)
+
+
+def _is_there(member: Any) -> bool:
+    return not member.gone if isinstance(member, Askers) else bool(member.is_running())
 
 
 class Abandoned(BaseException):

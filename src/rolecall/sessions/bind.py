@@ -28,7 +28,7 @@ from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.clients import check_keywords, sts_client
 from ..sources.identity import identity
 from ..sources.mfa import CodeSource, code_source
-from ..sources.origin import DyingSource, load_credentials
+from ..sources.origin import DyingSource, load_credentials, signer_of
 from ..sources.refusals import invalid, misconfigured
 from ..sources.sts import AssumeRole
 from ..sources.upstream import botocore_session
@@ -47,7 +47,7 @@ class _Shared:
     """What sessions that start from one session have in common. Lives as its component.
 
     Attributes:
-        of: The session's credentials object: with others it is somebody else.
+        of: The session's credentials: with others it is somebody else.
     """
 
     def __init__(self, of: Any) -> None:
@@ -74,7 +74,7 @@ def _shared(session: Session) -> _Shared:
         except ValueError:  # botocore's word for: no such component
             shared = _Shared(credentials)
             session.register_component(_COMPONENT, shared)
-        if shared.of is not credentials:
+        if signer_of(shared.of) != signer_of(credentials):
             shared = _Shared(credentials)
             session.register_component(_COMPONENT, shared)
     return shared
@@ -218,7 +218,8 @@ def _wants_code(session: RoleSession, recipe: Recipe) -> bool:
 
 def _who(provider: Any) -> Any:
     """Return what tells one source of codes from another: a command's words, or the object."""
-    return tuple(provider) if isinstance(provider, (list, tuple)) else id(provider)
+    asks = getattr(provider, "asks", provider)  # what a coroutine function is wrapped in
+    return tuple(asks) if isinstance(asks, (list, tuple)) else id(asks)
 
 
 def open_chain(

@@ -59,7 +59,11 @@ class _OwnRegion(BaseProvider):
 
 
 def inherit(
-    child: Session, parent: Session, as_config: Callable[[Config], Config] | None = None
+    child: Session,
+    parent: Session,
+    as_config: Callable[[Config], Config] | None = None,
+    *,
+    profile: bool = True,
 ) -> None:
     """Link every configuration variable of *child* but the region to *parent*.
 
@@ -68,10 +72,11 @@ def inherit(
 
     Args:
         as_config: Makes of the parent's client configuration what the child's clients take.
+        profile: Whether the profile goes along.
     """
-    profile = parent.get_config_variable("profile")
-    if profile is not None:
-        child.set_config_variable("profile", profile)
+    named = parent.get_config_variable("profile") if profile else None
+    if named is not None:
+        child.set_config_variable("profile", named)
     store = child.get_component("config_store")
     for name in parent.session_var_map:
         if name in _OWN:

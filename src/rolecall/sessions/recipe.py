@@ -48,7 +48,7 @@ class Recipe:
                 for name, value in sorted(self.sts_client_kwargs.items())
             ),
             id(self.cache),
-            id(self.mfa_token_provider),
+            id(getattr(self.mfa_token_provider, "asks", self.mfa_token_provider)),
             self.mfa_session,
             self.token_code is None,
         )

@@ -13,7 +13,7 @@ from botocore.session import Session
 
 from ..errors import ConfigError
 from ..fork import ForkSafeLock, tell_after_fork
-from .origin import load_credentials
+from .origin import load_credentials, signer_of
 
 #: An STS answer takes some 50 ms; whoever waits ten seconds for one will not get it.
 CONNECT_TIMEOUT_SECONDS = 5
@@ -41,7 +41,7 @@ class StsClients:
     def get(self, session: Session, keywords: Mapping[str, Any], *, unsigned: bool = False) -> Any:
         """Return *session*'s STS client for these keywords, made at the first call.
 
-        One for each credentials object: whoever gives a session others means them to sign.
+        One for each of its credentials: whoever gives a session others means them to sign.
         """
         signer = None if unsigned else load_credentials(session)
         region = keywords.get("region_name") or session.get_config_variable("region")
@@ -50,7 +50,7 @@ class StsClients:
             for name, value in sorted(keywords.items())
             if name != "region_name"
         )
-        key = (region, id(signer), unsigned, rest)
+        key = (region, signer_of(signer), unsigned, rest)
         with self._lock:
             if key not in self._made:
                 # What is in the key by its id is kept, so that the id stays its own.

@@ -27,6 +27,22 @@ class AsyncCallableSource(CallableSource):
         return called(self._fetch)
 
 
+class Awaited:
+    """A coroutine function as a plain one, for threads that fetch.
+
+    Attributes:
+        asks: What is called; two of these with the same one are the same.
+    """
+
+    __slots__ = ("asks",)
+
+    def __init__(self, asks: Callable[[], Any]) -> None:
+        self.asks = asks
+
+    def __call__(self) -> Any:
+        return called(self.asks)
+
+
 def called(function: Callable[[], Any]) -> Any:
     """Return what *function* gives in the end, in a thread that fetches.
 

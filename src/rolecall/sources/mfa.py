@@ -300,9 +300,7 @@ class PromptedCode:
             raise _refusal(self._serial, "no terminal: only the main thread may show a prompt")
         if not self._terminal():
             raise _refusal(self._serial, "no terminal to ask at")
-        if not beside:
-            return self._checker.asked(self._prompt)
-        with _one_prompt, _echo_at_exit():
+        with _one_prompt, _echo_at_exit() if beside else contextlib.nullcontext():
             return self._checker.asked(self._prompt)
 
     def _prompt(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -114,15 +115,29 @@ def load_credentials(session: Session) -> Any:
     Raises:
         NoCredentialsError: there are none; botocore's own.
     """
-    with _loading_lock:
-        guard = _loading.get(session)
-        if guard is None:
-            guard = _loading[session] = ForkSafeLock(threading.RLock)
-    with guard:
+    if getattr(session, "loads_safely", False):
         credentials = session.get_credentials()
+    else:
+        with _loading_lock:
+            guard = _loading.get(session)
+            if guard is None:
+                guard = _loading[session] = ForkSafeLock(threading.RLock)
+        with guard:
+            credentials = session.get_credentials()
     if credentials is None:
         raise NoCredentialsError()
     return credentials
+
+
+def signer_of(credentials: Any) -> object:
+    """Return what tells *credentials* from others: their keys, or the object if those change.
+
+    Comparable as long as the object is kept.
+    """
+    if credentials is None or type(credentials) is not BotocoreCredentials:
+        return id(credentials)
+    parts = (credentials.access_key, credentials.secret_key, credentials.token or "")
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
 
 
 def from_its_profile(session: Session, credentials: Any = None) -> bool:

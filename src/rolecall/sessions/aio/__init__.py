@@ -18,11 +18,11 @@ from ...chain import GivenSession, Origin, Profile, RoleChain, SessionToken
 from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import ConfigError, InvalidChain
 from ...refresh import Listener, RefreshPolicy
-from ...sources.coroutine import AsyncCallableSource, called
+from ...sources.coroutine import AsyncCallableSource, Awaited
 from ...sources.custom import is_async
 from ...sources.mfa import code_source
 from ...sources.refusals import invalid, misconfigured
-from ...sources.upstream import botocore_session, is_asynchronous
+from ...sources.upstream import botocore_session, default_session, is_asynchronous
 from ..assume import MFATokenProvider, carry_out, fetching, taken
 from ..assume import assume_role as _assume_role
 from ..bind import preparing
@@ -109,6 +109,8 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
     except TypeError as error:
         raise TypeError(f"assume_role() {error}") from None
     given.apply_defaults()
+    if session is None:
+        session = default_session()  # boto3's of now, not of the first use
     inner = aio_session_of(session)
     order = taken(RoleArn, **_off_the_loop(given.kwargs))
     found = list(order.problems)
@@ -297,7 +299,7 @@ def _off_the_loop(keywords: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(keywords)
     provider = keywords.get("mfa_token_provider")
     if callable(provider) and is_async(provider):
-        changed["mfa_token_provider"] = functools.partial(called, provider)
+        changed["mfa_token_provider"] = Awaited(provider)
     if provider is not None:
         code_source(changed["mfa_token_provider"], "")  # refuses what gives no codes
     client = keywords.get("sts_client_kwargs")

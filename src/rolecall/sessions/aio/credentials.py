@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,10 @@ from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 
 from ...credentials import Credentials
 from ...errors import ConfigError
+from ...fork import ForkSafeLock, tell_after_fork
 from ...refresh import Refresher
-from ...refresh.aio import AsyncRefresher, in_thread
+from ...refresh.aio import AsyncRefresher, in_thread, running_loop, until_done, working
+from ...refresh.flight import Askers
 from ...stores import Stored
 from ..boto import Child, RoleSession
 from ..credentials import Identity
@@ -162,6 +165,13 @@ class CredentialsBesideTheLoop:
     def __init__(self, theirs: Any) -> None:
         self._theirs = theirs
         self.method: str | None = getattr(theirs, "method", None)
+        self._lock = ForkSafeLock()  # guards _future
+        self._future: Future[Any] | None = None
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget a thread that does not live here."""
+        self._future = None
 
     def __repr__(self) -> str:
         return f"<CredentialsBesideTheLoop {self.method}>"
@@ -169,8 +179,15 @@ class CredentialsBesideTheLoop:
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the current access key, secret key and token, all of one set."""
         theirs = self._theirs
+        running_loop()
         if isinstance(theirs, RefreshableCredentials) and theirs.refresh_needed():
-            return await in_thread(theirs.get_frozen_credentials)
+            with self._lock:
+                future = self._future
+                if future is None or future.done():
+                    future = self._future = working(theirs.get_frozen_credentials, Askers())
+            await until_done(future, None)
+            read: ReadOnlyCredentials = future.result()
+            return read
         frozen: ReadOnlyCredentials = theirs.get_frozen_credentials()
         return frozen
 

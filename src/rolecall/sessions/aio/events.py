@@ -26,6 +26,9 @@ class AioRejections(Rejections):
         except Exception:  # the service's own answer is the better one then
             self.not_replaced(rejected)
             return None
+        except BaseException:  # who does not wait must not cost all others a key that may be good
+            self.not_replaced(rejected)
+            raise
         return self.replaced(rejected, fetched.access_key)
 
 

@@ -38,22 +38,20 @@ class Opening:
         self._making = ForkSafeLock()  # guards _session; held while one is made of what is open
         self._lock = threading.Lock()  # guards _future and _askers; never held over a call
         self._future: Future[Any] | None = None
+        self._since = 0.0  # when it began
         self._askers = Askers()
+        self._child: Any = None
         tell_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget the parent's lock, and a thread that does not live here."""
         self._lock = threading.Lock()
-        if self._future is not None and not self._future.done():
-            self._future = None
+        self._future = None  # not to be asked anything: its own lock may be held for ever here
 
     @property
     def child(self) -> Any:
         """What makes the session, once that is known; None before."""
-        future = self._future
-        if future is None or not future.done() or future.exception() is not None:
-            return None
-        return future.result()
+        return self._child
 
     @property
     def session(self) -> Any:
@@ -75,6 +73,8 @@ class Opening:
             Unreachable: it takes too long.
         """
         loop = running_loop()
+        if self._child is not None:
+            return self._child
         for _ in range(MOST_ABANDONED):
             future = self._join(loop)
             await until_done(future, LIMIT_SECONDS)
@@ -99,13 +99,24 @@ class Opening:
     def _join(self, asker: Any) -> Future[Any]:
         with self._lock:
             future = self._future
-            if future is None or (future.done() and future.exception() is not None):
+            now = SYSTEM_CLOCK.boottime()
+            # One that hangs is given up, as a fetch is.
+            if future is None or future.done() or now - self._since > LIMIT_SECONDS:
                 self._askers = Askers()
                 self._askers.add(asker)
-                future = self._future = working(self._open, self._askers)
+                self._since = now
+                future = self._future = working(self._opens, self._askers)
             else:
                 self._askers.add(asker)
             return future
+
+    def _opens(self) -> Any:
+        child = self._open()
+        with self._lock:
+            if self._child is None:
+                self._child = child
+            self._askers = Askers()  # nobody waits any more
+            return self._child
 
     def _result(self, future: Future[Any]) -> Any:
         if not future.done():

@@ -7,7 +7,6 @@ credentials.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,14 +17,9 @@ from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.session import Session
 
 from ...fork import ForkSafeLock
-from ...refresh.aio import awaited
+from ...refresh.aio import OneAtATime, awaited
 from ...sources.origin import from_its_profile
-from ...sources.upstream import (
-    botocore_session,
-    credentials_of,
-    default_session,
-    is_asynchronous,
-)
+from ...sources.upstream import botocore_session, credentials_of, is_asynchronous
 from ..boto import NoToken
 from ..inherit import inherit, link_region, plain_config
 from .session import AioRoleSession
@@ -53,8 +47,6 @@ def aio_session_of(session: Any) -> AioSession | None:
 
 def assuming(session: Any) -> Callable[[], Any]:
     """Return what gives the session that signs for *session*; to be called in a thread."""
-    if session is None:
-        return default_session
     inner = aio_session_of(session)
     if inner is None:
         return lambda: session
@@ -89,10 +81,15 @@ class Twin(Session):
     def __init__(self, original: AioSession) -> None:
         super().__init__()
         self._original = original
-        self._lock = ForkSafeLock(threading.RLock)  # guards the next two
-        self._theirs: Any = None
-        self._ours: Any = None
-        _configure(self, original)
+        self._known: tuple[Any, Any] = (None, None)  # theirs, and ours of them
+        self._look_up = OneAtATime(lambda: awaited(original.get_credentials, anywhere=True))
+        # Not the profile's name: what botocore does where one is named explicitly is another thing.
+        _configure(self, original, profile=False)
+
+    @property
+    def profile(self) -> str | None:
+        """The profile in use, if one is named."""
+        return self._original.profile
 
     @property
     def full_config(self) -> dict[str, Any]:
@@ -108,18 +105,22 @@ class Twin(Session):
 
         The same object for as long as the original has the same.
         """
-        with self._lock:
-            before = self._theirs
-            # Others where a program gave them to the original; None: not looked up yet.
-            if before is None or credentials_of(self._original, before) is not before:
-                self._theirs = awaited(self._original.get_credentials, anywhere=True)
-                if self._theirs is not before:
-                    self._ours = None if self._theirs is None else _for_threads(self._theirs)
-            return self._ours
+        before, ours = self._known
+        # Others where a program gave them to the original; None: not looked up yet.
+        if before is not None and credentials_of(self._original, before) is before:
+            return ours
+        theirs = self._look_up()
+        with _components_lock:
+            if self._known[0] is not theirs:
+                self._known = theirs, None if theirs is None else _for_threads(theirs)
+            return self._known[1]
+
+    #: Looking them up may have to wait for an event loop: `load_credentials` holds no lock over it.
+    loads_safely = True
 
     def from_its_profile(self) -> bool:
         """Return whether they are what aiobotocore makes of the configuration."""
-        return from_its_profile(self._original, self._theirs)
+        return from_its_profile(self._original, self._known[0])
 
 
 def _for_threads(theirs: Any) -> BotocoreCredentials:
@@ -141,10 +142,10 @@ def configured_as(session: Session) -> Session:
     return configured
 
 
-def _configure(twin: Session, original: Session) -> None:
+def _configure(twin: Session, original: Session, *, profile: bool = True) -> None:
     twin.register_component("data_loader", original.get_component("data_loader"))
     twin.register_component("token_provider", NoToken())
-    inherit(twin, original, plain_config)
+    inherit(twin, original, plain_config, profile=profile)
     for name, value in original.instance_variables().items():
         twin.set_config_variable(name, value)
     if "region" not in original.instance_variables():
@@ -157,10 +158,12 @@ class Bridged(BotocoreCredentials):
     def __init__(self, theirs: Any) -> None:
         self.original = theirs
         self.method: str = getattr(theirs, "method", None) or "unknown"
+        # Once for all roles: aiobotocore's lock belongs to the first loop on which two meet at it.
+        self._freeze = OneAtATime(lambda: awaited(theirs.get_frozen_credentials, anywhere=True))
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the current access key, secret key and token, all of one set."""
-        frozen: ReadOnlyCredentials = awaited(self.original.get_frozen_credentials, anywhere=True)
+        frozen: ReadOnlyCredentials = self._freeze()
         return frozen
 
     def __getattr__(self, name: str) -> Any:
