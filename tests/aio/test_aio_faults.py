@@ -14,7 +14,7 @@ import pytest
 from aiobotocore.session import AioSession
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from programs import arrival, own_session, silence, turns, waiting
+from event_loops import arrival, own_session, silence, turns, waiting
 from scenes import AioAssume, aio_session_of, caller_arn, client, keys_of, run, settle
 
 import rolecall.aio

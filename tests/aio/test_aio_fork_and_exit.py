@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from programs import gated_parent, in_a_program, silence
+from event_loops import gated_parent, in_a_program, silence
 from scenes import HUB, AioAssume, caller_arn, keys_of, run
 
 import rolecall.aio

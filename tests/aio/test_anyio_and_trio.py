@@ -10,7 +10,7 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 import trio
-from programs import silence
+from event_loops import silence
 from scenes import AioAssume, caller_arn, keys_of, settle
 
 import rolecall.aio

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
+from event_loops import arrival, gated_parent, own_session, silence, turns, with_a_process
 from made_parents import World
-from programs import arrival, gated_parent, own_session, silence, turns, with_a_process
 from scenes import HUB, AioAssume, caller_arn, keys_of, run
 
 import rolecall.aio

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
-from programs import arrival, silence, waiting
+from event_loops import arrival, silence, waiting
 from scenes import HUB, AioAssume, aio_session_of, caller_arn, keys_of, run, settle
 
 from rolecall.aio import assume_role

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
 from aiobotocore.session import AioSession
-from programs import (
+from event_loops import (
     arrival,
     gated_parent,
     in_a_program,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from programs import (
+from event_loops import (
     arrival,
     gated_parent,
     in_a_program,

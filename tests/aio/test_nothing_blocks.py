@@ -18,8 +18,8 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from event_loops import arrival, own_session, silence, turns, with_a_process
 from made_parents import World
-from programs import arrival, own_session, silence, turns, with_a_process
 from scenes import AioAssume, caller_arn, keys_of, run, settle
 
 import rolecall.aio

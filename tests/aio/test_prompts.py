@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from programs import arrival, silence, turns, waiting
+from event_loops import arrival, silence, turns, waiting
 from scenes import HUB, SPOKE, AioAssume, caller_arn, keys_of, run, settle
 
 import rolecall

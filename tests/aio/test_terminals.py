@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from event_loops import silence
 from made_parents import World
-from programs import silence
 from scenes import HUB
 
 from rolecall.testing import StrictCloud

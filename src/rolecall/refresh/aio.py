@@ -36,6 +36,9 @@ MOST_UNANSWERED = 4
 #: How long a synchronous call on an event loop waits for another one.
 PATIENCE_SECONDS = 60.0
 
+#: A call that has taken that much of it is not joined any more, but made anew.
+MOST_OF_IT = 0.9
+
 #: asyncio's own name, which its gather() sets too. Where it is gone, there is a line in the log.
 _COMPLAINS = "_log_destroy_pending"
 
@@ -349,8 +352,9 @@ class OneAtATime:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
-        self._lock = ForkSafeLock()  # guards the next two; never held over a call
+        self._lock = ForkSafeLock()  # guards the next three; never held over a call
         self._future: Future[Any] | None = None
+        self._since = 0.0  # when it began
         self._askers = Askers()
         tell_after_fork(self)
 
@@ -367,9 +371,12 @@ class OneAtATime:
         """
         for _ in range(MOST_ABANDONED):
             with self._lock:
-                future, first = self._future, self._future is None
-                if future is None:
+                future, now = self._future, SYSTEM_CLOCK.boottime()
+                # One that hangs is given up, as a fetch is.
+                first = future is None or now - self._since > MOST_OF_IT * PATIENCE_SECONDS
+                if future is None or first:
                     future = self._future = Future()
+                    self._since = now
                     self._askers = Askers()
                 self._askers.add(asked_by.get())
                 askers = self._askers

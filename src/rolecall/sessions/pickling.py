@@ -241,4 +241,4 @@ class Latest:
 
 
 #: What unpickled sessions have in common, by what was pickled and where it arrived.
-arrived = Latest(MOST_ARRIVED)
+arrived: Latest = Latest(MOST_ARRIVED)

@@ -37,7 +37,7 @@ class Awaited:
     __slots__ = ("asks",)
 
     def __init__(self, asks: Callable[[], Any]) -> None:
-        self.asks = asks
+        self.asks: Callable[[], Any] = asks
 
     def __call__(self) -> Any:
         return called(self.asks)

@@ -115,7 +115,8 @@ class Opening:
         with self._lock:
             if self._child is None:
                 self._child = child
-            self._askers = Askers()  # nobody waits any more
+            # Nobody waits any more; what is left of those who did would hold their loops.
+            self._future, self._askers = None, Askers()
             return self._child
 
     def _result(self, future: Future[Any]) -> Any:

@@ -78,6 +78,9 @@ class Twin(Session):
     Its credentials are for threads that fetch: they may have to be awaited.
     """
 
+    #: Looking them up may have to wait for an event loop: `load_credentials` holds no lock over it.
+    loads_safely = True
+
     def __init__(self, original: AioSession) -> None:
         super().__init__()
         self._original = original
@@ -114,9 +117,6 @@ class Twin(Session):
             if self._known[0] is not theirs:
                 self._known = theirs, None if theirs is None else _for_threads(theirs)
             return self._known[1]
-
-    #: Looking them up may have to wait for an event loop: `load_credentials` holds no lock over it.
-    loads_safely = True
 
     def from_its_profile(self) -> bool:
         """Return whether they are what aiobotocore makes of the configuration."""
