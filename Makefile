@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # A file's tests share servers; `make test ARGS='-n 0 --pdb'` runs all in one process.
 TWO_AT_A_TIME := -n 2 --dist loadfile
+# Part of the whole, not of a part that ARGS chooses.
+AND_ASYNCIO = $(if $(ARGS),@echo "make test-aio runs those of asyncio sessions",.ci/aio "$(PYTHON)")
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-aio test-real test-matrix check lint format bench docs clean
@@ -23,7 +25,7 @@ demo: $(VENV)/testing.stamp ## watch sessions live through their rotations, offl
 
 test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
-	.ci/aio "$(PYTHON)"
+	$(AND_ASYNCIO)
 
 test-aio: $(VENV)/made.stamp ## run the tests of asyncio sessions alone
 	.ci/aio "$(PYTHON)" $(ARGS)
@@ -44,7 +46,7 @@ test-matrix: ## run the core tests on other versions of botocore and Python
 check: lint ## all that a change must pass: format, lint, types, layers, docs, tests
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
-	.ci/aio "$(PYTHON)"
+	$(AND_ASYNCIO)
 
 format: $(VENV)/dev.stamp ## put the code in shape
 	$(BIN)/ruff format
