@@ -366,12 +366,20 @@ def test_a_loop_that_is_held_up_keeps_the_fetch_where_nobody_else_waits(
     session: AsyncRefresher, awaiting: Awaiting
 ) -> None:
     async def program() -> None:
+        begun, released = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            begun.set()
+            await released.wait()
+
+        awaiting.before = wait
         waiting = asyncio.create_task(session.get())
-        await asyncio.sleep(0)
+        await begun.wait()
         # Longer than it takes to be counted as held up.
         in_a_thread(lambda: threading.Event().wait(LOOK_SECONDS * (MOST_UNANSWERED + 2))).result(
             PATIENCE_SECONDS
         )
+        released.set()
         await waiting
 
     run(program())
