@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -33,17 +34,12 @@ def with_mfa_only(cloud: StrictCloud) -> None:
 
 
 PROGRAM = f"""
-import asyncio, sys, rolecall.aio
+import asyncio, functools, signal, sys, rolecall.aio
 from aiobotocore.session import AioSession
 
-async def ticker(turns):
-    while True:
-        turns.append(1)
-        await asyncio.sleep(0)
-
 async def main():
-    turns = []
-    ticking = asyncio.create_task(ticker(turns))
+    turned = functools.partial(print, "the loop turned", flush=True)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, turned)
     sessions = [
         rolecall.aio.assume_role(AioSession(), {HUB!r}, SerialNumber={SERIAL!r})
         for _ in range(int(sys.argv[1]))
@@ -53,11 +49,10 @@ async def main():
             return (await sts.get_caller_identity())["Arn"]
     for one in await asyncio.gather(*map(arn, sessions)):
         print("I am", one.split("/")[1], flush=True)
-    ticking.cancel()
-    print("turned" if len(turns) > 100 else "stood still", flush=True)
 
 try:
     asyncio.run(main())
+    input("the end")  # a terminal may lose what is in it when its last program ends
 except rolecall.MFARequired as error:
     print(error.message, flush=True)
 except KeyboardInterrupt:
@@ -77,7 +72,16 @@ class Terminal:
     def read_until(self, text: str, times: int = 1) -> None:
         """Return once the program has shown *text*; the test's own time-out ends the wait."""
         while self.seen.count(text) < times:
-            self.seen += os.read(self._terminal, 1024).decode()
+            try:
+                self.seen += os.read(self._terminal, 1024).decode()
+            except OSError as hung_up:  # Linux says EIO once the program has ended
+                raise AssertionError(f"ended before {text!r}, after {self.seen!r}") from hung_up
+
+    def loop_turns(self) -> None:
+        """Return once the program's loop has turned, which it does not while something blocks it."""
+        times = self.seen.count("the loop turned") + 1
+        os.kill(self._child, signal.SIGUSR1)
+        self.read_until("the loop turned", times)
 
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
@@ -118,10 +122,12 @@ def test_a_real_terminal_is_asked_while_the_loop_turns_and_echoes_no_code(
     with at_a_terminal(environ, "1") as terminal:
         terminal.read_until(ASKED)
         assert not terminal.echoes
+        terminal.loop_turns()
         terminal.type(f"{CODE}\n")
-        terminal.read_until("turned\r\n")
-        assert terminal.ended() == 0
+        terminal.read_until("the end")
         assert terminal.echoes
+        terminal.type("\n")
+        assert terminal.ended() == 0
 
     assert "I am Hub" in terminal.seen
     assert CODE not in terminal.seen
@@ -132,9 +138,11 @@ def test_two_sessions_ask_at_a_real_terminal_in_turn(environ: dict[str, str]) ->
         terminal.read_until(ASKED)
         terminal.type("000001\n")
         terminal.read_until(ASKED, times=2)
+        terminal.loop_turns()
         terminal.type("000002\n")
         terminal.read_until("I am Hub", times=2)
-        terminal.read_until("turned\r\n")
+        terminal.read_until("the end")
+        terminal.type("\n")
         assert terminal.ended() == 0
 
     assert terminal.seen.count(ASKED) == 2
