@@ -208,7 +208,8 @@ def faults_of(rows: Mapping[str, Row], source: Path) -> list[str]:
             elif one.types_only:
                 continue
             elif top in sys.stdlib_module_names:
-                if top == "asyncio" and not one.lazy and module.rpartition(".")[2] != "aio":
+                may = "asyncio" in own.libraries or module.rpartition(".")[2] == "aio"
+                if top == "asyncio" and not one.lazy and not may:
                     faults.append(f"{where} loads asyncio when it is imported")
             elif top not in own.libraries:
                 faults.append(f"{where} imports {top}, a library the table does not give it")

@@ -1,16 +1,17 @@
 """AWS role sessions that never expire: assumed, chained, refreshed and shared.
 
 Importing this package loads neither botocore nor asyncio: names are looked up when they are used.
+Nor does it load anything of the standard library that Python has not loaded by itself: the command
+line starts with it (`rolecall.cli.warm`).
 """
-
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
 
+TYPE_CHECKING = False  # what type checkers know as true, without importing typing
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from .chain import AUTOMATIC_ROLE_SESSION_NAME as AUTOMATIC_ROLE_SESSION_NAME
     from .chain import Ambient as Ambient
     from .chain import CredentialSource as CredentialSource
@@ -163,10 +164,12 @@ __all__ = [
 
 
 #: Modules that are loaded when they are first named.
-_MODULES = ("aio",)
+_MODULES = ("aio", "console", "endpoint")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
@@ -179,5 +182,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return sorted(__all__)

@@ -79,12 +79,16 @@ class AsyncRefresher:
     """An `AsyncSource` over a `Refresher`, for any number of tasks on any number of event loops.
 
     A task that is cancelled, or that waits no longer, leaves the fetch alone: it belongs to nobody.
+
+    Args:
+        person: Whether its fetches may ask somebody at the terminal.
     """
 
-    __slots__ = ("refresher",)
+    __slots__ = ("_person", "refresher")
 
-    def __init__(self, refresher: Refresher) -> None:
+    def __init__(self, refresher: Refresher, *, person: bool = True) -> None:
         self.refresher: Refresher = refresher
+        self._person = person
 
     def __repr__(self) -> str:
         return f"AsyncRefresher({self.refresher.name}, {self.refresher.phase})"
@@ -101,7 +105,7 @@ class AsyncRefresher:
         if held is not None:
             return held
         for _ in range(MOST_ABANDONED):
-            asked = self.refresher.ask(loop)
+            asked = self.refresher.ask(loop, person=self._person)
             if isinstance(asked, Credentials):
                 return asked
             flight, seconds = asked

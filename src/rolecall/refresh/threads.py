@@ -133,13 +133,14 @@ class Refresher:
             return held.credentials
         return None
 
-    def ask(self, loop: Any = None) -> Credentials | tuple[Flight, float]:
+    def ask(self, loop: Any = None, *, person: bool = True) -> Credentials | tuple[Flight, float]:
         """Return credentials, or else the flight to wait for and for how many seconds.
 
         A fetch that is due is started. For the drivers, which differ in how they wait only.
 
         Args:
             loop: The event loop of whoever asks, which no source may hold up.
+            person: Whether somebody may be asked at the terminal for whoever waits on *loop*.
 
         Raises:
             FetchError: as `get`.
@@ -157,7 +158,7 @@ class Refresher:
             state, flight, leader, decision, lost = self._board(now, loop)
             waits = decision.do is Do.WAIT
             if flight is not None and leader:
-                self._take_off(flight, asked=waits, loop=loop)
+                self._take_off(flight, asked=waits, loop=loop, person=person)
             self._teller.lost(lost, self._state)
             if flight is not None and waits:
                 return flight, decision.wait
@@ -303,11 +304,11 @@ class Refresher:
 
     # ── flying ───────────────────────────────────────────────────────────────────────────
 
-    def _take_off(self, flight: Flight, *, asked: bool, loop: Any) -> None:
+    def _take_off(self, flight: Flight, *, asked: bool, loop: Any, person: bool = True) -> None:
         """Let *flight* begin; *asked*: somebody waits for it, on *loop* if that is not None."""
         # Only the caller's own thread may prompt a person at a terminal; an event loop's must not.
         inline = asked and self._interactive and loop is None
-        flight.attended = asked and (loop is not None or attended.get())
+        flight.attended = asked and person and (loop is not None or attended.get())
         fly = partial(self._fly, flight)
         with self._guard():
             self._lost = [lost for lost in self._lost if not lost.future.done()]

@@ -235,10 +235,12 @@ def open_chain(
     mfa_token_provider: Any = None,
     mfa_session: timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    profile: str | None = None,
 ) -> Any:
     """Return a session of *chain*'s last role; keywords as for `rolecall.assume_role`.
 
-    *store* is what *cache* is there.
+    *store* is what *cache* is there. With the configuration of *profile* (region, endpoints …) all
+    is made, if it is given; else with that of the chain's origin.
 
     Chains from one origin share the sessions and refreshers of what they have in common, so that a
     hub role is assumed once for any number of spokes.
@@ -261,6 +263,7 @@ def open_chain(
         mfa_token_provider=mfa_token_provider,
         mfa_session=mfa_session,
         clock=clock,
+        profile=profile,
     )
     opened = child()
     return open_child(opened) if isinstance(opened, Child) else opened
@@ -279,6 +282,7 @@ def preparing(
     mfa_token_provider: Any = None,
     mfa_session: timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    profile: str | None = None,
 ) -> tuple[Recipe, Callable[[], Any]]:
     """Check the arguments of `open_chain`; return the last hop's recipe, and what opens it.
 
@@ -312,11 +316,18 @@ def preparing(
         clock=clock,
     )
     last = replace(recipe, region_name=region_name)
-    return last, lambda: _open(chain, last, recipe, environ)
+    variables = None if profile is None else {"profile": profile}
+    return last, lambda: _open(chain, last, recipe, environ, variables)
 
 
-def _open(chain: RoleChain, last: Recipe, others: Recipe, environ: Mapping[str, str]) -> Any:
-    origin = open_start(chain.origin, others, environ)
+def _open(
+    chain: RoleChain,
+    last: Recipe,
+    others: Recipe,
+    environ: Mapping[str, str],
+    variables: Mapping[str, Any] | None,
+) -> Any:
+    origin = open_start(chain.origin, others, environ, variables)
     if chain.roles and is_role_session(botocore_session(origin), environ):
         # Only now it shows that the origin is itself a role, as of a profile that is a chain.
         found = role_problems(chain.roles[0], 0, chained=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -21,7 +22,7 @@ PRIVATE_NAMES = (
         "botocore.credentials",
         "RefreshableCredentials",
         "_expiry_time",
-        "programs read and tests set it; overridden by a property",
+        "programs read and tests set it; overridden by a property. When other sessions' expire",
     ),
     (
         "botocore.credentials",
@@ -206,6 +207,12 @@ def source_key_of(credentials: Any) -> str | None:
         return None
     key: str | None = getattr(source, "access_key", None)
     return key
+
+
+def expiry_of(credentials: Any) -> datetime | None:
+    """Return when botocore's *credentials* expire. None: they do not, or it is not known."""
+    expiry = getattr(credentials, "_expiry_time", None)
+    return expiry if isinstance(expiry, datetime) else None
 
 
 def raw_of(body: Any) -> Any:

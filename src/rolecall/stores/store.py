@@ -22,6 +22,10 @@ FRESH_FOR = timedelta(seconds=60)
 #: Longer than one STS call with its retries takes; then whoever holds the lock counts as stuck.
 LOCK_TIMEOUT = timedelta(seconds=20)
 
+#: The same where the holder asks somebody for an MFA code: time to find the telephone. A second
+#: prompt beside the first would spend the same code.
+PERSONS_LOCK_TIMEOUT = timedelta(minutes=5)
+
 _MOST_REJECTED = 8
 
 
@@ -164,7 +168,12 @@ class Stored:
     def timeout(self) -> timedelta | None:
         """How long `get` may take. None: the source does not say."""
         own: timedelta | None = getattr(self.source, "timeout", None)
-        return None if own is None else own + self._lock_timeout
+        return None if own is None else own + self._patience
+
+    @property
+    def _patience(self) -> timedelta:
+        """How long to wait for another process's fetch."""
+        return max(self._lock_timeout, PERSONS_LOCK_TIMEOUT if self.interactive else timedelta(0))
 
     def get(self) -> Credentials:
         """Return credentials that have not been handed out before and are not expired.
@@ -192,7 +201,7 @@ class Stored:
                     "waited for",
                     "%r: fetching without the lock, which was not to be had (in %g s at most)",
                     self,
-                    self._lock_timeout.total_seconds(),
+                    self._patience.total_seconds(),
                 )
             return self._hand_out(self._fetch(key, after))
 
@@ -250,7 +259,7 @@ class Stored:
         lock = None
         held = None
         try:
-            lock = self.store.lock(key, self._lock_timeout)
+            lock = self.store.lock(key, self._patience)
             held = lock.__enter__()
         except Exception as error:  # a store that is down must not cost anyone their call
             lock = None
@@ -269,10 +278,15 @@ class Stored:
         return credentials
 
     def _left(self, credentials: Credentials) -> timedelta:
+        return self.left(credentials, self._clock)
+
+    @staticmethod
+    def left(credentials: Credentials, clock: Clock = SYSTEM_CLOCK) -> timedelta:
+        """Return how long *credentials* still live; nothing or less: they have expired."""
         if credentials.expires_at is None:
             return timedelta.max
         # By AWS's clock, which may not be the local one.
-        now = datetime.fromtimestamp(self._clock.time(), timezone.utc) + credentials.clock_offset
+        now = datetime.fromtimestamp(clock.time(), timezone.utc) + credentials.clock_offset
         return credentials.expires_at - now
 
     def _fresh(self, credentials: Credentials) -> bool:

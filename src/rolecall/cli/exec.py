@@ -1,0 +1,254 @@
+"""``rolecall exec ROLE -- PROGRAM…``: run a program as a role."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .parameters import asked, role_argument, role_options, verbose_option
+
+if TYPE_CHECKING:
+    from ..refresh import Refresher
+    from .naming import Named
+    from .options import Asked
+
+#: How a child gets its credentials, all of which `--via` names.
+WAYS = ("endpoint", "env", "process")
+
+_VIA = (
+    "how the program gets its credentials: endpoint (the default: renewed for as long as it runs), "
+    "env (keys in its environment, which end), process (a credential_process of its own); or, with "
+    "an ARN: a role to assume on the way; may be given again, in order"
+)
+
+
+class WithProgram(click.Command):
+    """A command whose last words, after ``--``, are another program's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what comes after ``--`` from click, whatever it looks like."""
+        ours, program = args, []
+        if "--" in args:
+            at = args.index("--")
+            ours, program = args[:at], args[at + 1 :]
+            if not program:
+                raise click.UsageError("there is no program after --", ctx)
+        ctx.meta["program"] = program
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the words of the usage line."""
+        return [*filter(None, super().collect_usage_pieces(ctx)), "[-- PROGRAM [WORDS]...]"]
+
+
+@click.command("exec", cls=WithProgram)
+@role_argument()
+@click.argument("more", nargs=-1, metavar="")
+@role_options(via=_VIA)
+@click.option(
+    "--refresh-before",
+    metavar="TIME",
+    help="Make sure that so much life is left at the start, such as 45m.",
+)
+@click.option(
+    "--allow-nested", is_flag=True, help="Start from what another rolecall exec has given us."
+)
+@verbose_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    role: str,
+    more: tuple[str, ...],
+    refresh_before: str | None,
+    allow_nested: bool,
+    via: tuple[str, ...],
+    **values: Any,
+) -> int:
+    """Run a program as a role; its credentials never expire.
+
+    PROGRAM is the role for as long as it runs: whatever it has of AWS keys and profiles is kept
+    from it. Its exit code is ours; without a PROGRAM it is a shell.
+
+    \b
+      rolecall exec deploy -- terraform apply
+      rolecall exec deploy --via env -- ./old-tool
+      rolecall exec arn:aws:iam::123456789012:role/Reader --profile hub -- aws s3 ls
+    """
+    if more:
+        raise click.UsageError(f"put -- before the program: rolecall exec {role} -- {more[0]} …")
+    ways = [word for word in via if not word.startswith("arn:")]
+    unknown = [word for word in ways if word not in WAYS]
+    if unknown:
+        raise click.UsageError(f"--via {unknown[0]}: is neither an ARN nor one of {list(WAYS)}")
+    if len(ways) > 1:
+        raise click.UsageError(f"--via says both {' and '.join(ways)}")
+    hops = tuple(word for word in via if word.startswith("arn:"))
+    named_as = asked(role, {**values, "via": hops})
+    return _run(
+        named_as,
+        program=ctx.meta["program"],
+        way=ways[0] if ways else "endpoint",
+        refresh_before=refresh_before,
+        allow_nested=allow_nested,
+    )
+
+
+def _run(
+    asked: Asked,
+    *,
+    program: Sequence[str],
+    way: str,
+    refresh_before: str | None,
+    allow_nested: bool,
+) -> int:
+    from ..endpoint.environment import MARKER
+    from ..sessions.handing import handing, local_expiry
+    from .children import without_core_dumps
+    from .lifetimes import ensure
+    from .naming import open_named
+    from .notices import Notices
+
+    environ = os.environ  # noqa: TID251 - border
+    if environ.get(MARKER) and not allow_nested:
+        raise click.UsageError(
+            f"this runs as {environ[MARKER]} already: exit from it, or give --allow-nested"
+        )
+    core = None if way == "env" else without_core_dumps()
+    notices = Notices()
+    named = open_named(asked, environ, on_event=notices)
+    refresher = handing(named.session)
+    # Now, while we have the terminal to ask for a code, and can still say that it is refused.
+    local_expiry(refresher.get())
+    ensure(refresher, refresh_before)
+    notices.begin(asked.role or "")
+    words = list(program) or _shell(environ, named)
+    if way == "env":
+        return _become(words, named, refresher, environ)
+    if way == "process":
+        return _by_process(words, named, environ, core)
+    return _by_endpoint(words, named, refresher, environ, core)
+
+
+def _by_endpoint(
+    words: Sequence[str],
+    named: Named,
+    refresher: Refresher,
+    environ: Mapping[str, str],
+    core: int | None,
+) -> int:
+    from ..endpoint import account_in
+    from ..endpoint.app import Served
+    from ..endpoint.child import serving_child
+    from ..endpoint.server import Endpoint
+    from ..endpoint.status import noted
+    from .children import run, signals_kept
+
+    name = named.asked.role or "role"
+    arn = named.role_arn
+    served = Served(name=name, refresher=refresher, role_arn=arn, account_id=account_in(arn))
+    endpoint = Endpoint([served])
+    with (
+        signals_kept(),
+        endpoint,
+        serving_child(endpoint, name, environ, named.region) as child,
+        noted(f"exec {name}", endpoint.status_url, endpoint.status_token, environ),
+    ):
+        return run(words, child, core=core)
+
+
+def _by_process(
+    words: Sequence[str], named: Named, environ: Mapping[str, str], core: int | None
+) -> int:
+    from ..endpoint.environment import OF_SOURCE, child_environment, unshadowed
+    from ..endpoint.private_files import private_directory, write_variables
+    from .children import run, signals_kept
+
+    with private_directory(environ) as folder:
+        # What is taken out of the child's environment is what the role is assumed with.
+        kept = folder / "environment"
+        write_variables(kept, {name: environ[name] for name in OF_SOURCE if name in environ})
+        child = child_environment(
+            environ, name=named.asked.role or "role", variables={}, region=named.region
+        )
+        process = shlex.join(
+            [*_ourselves(), "credential-process", "--environment", str(kept), *again(named.asked)]
+        )
+        child = unshadowed(child, folder, process=process)
+        with signals_kept():
+            return run(words, child, core=core)
+
+
+def again(asked: Asked) -> list[str]:
+    """Return the words that name the same role once more."""
+    from .options import OPTIONS
+
+    words = []
+    for option in OPTIONS:
+        value = getattr(asked, option.field)
+        for one in value if option.many else [value]:
+            if one is not None:
+                words.append(f"{option.flag}={one}")
+    return [*words, "--", *([asked.role] if asked.role else [])]
+
+
+def _ourselves() -> list[str]:
+    """Return the words that start this very rolecall, whatever the PATH is by then."""
+    script = os.path.join(os.path.dirname(sys.executable), "rolecall")
+    if os.access(script, os.X_OK):
+        return [script]
+    return [sys.executable, "-m", "rolecall"]
+
+
+def _become(
+    words: Sequence[str], named: Named, refresher: Refresher, environ: Mapping[str, str]
+) -> int:
+    """Turn into the program, which has keys in its environment and lives with what they live."""
+    import shutil
+    import signal
+
+    from ..endpoint.environment import child_environment, unshadowed
+    from ..endpoint.private_files import make_private_directory
+    from .endings import say
+    from .formats import variables_of
+
+    child: MutableMapping[str, str] = child_environment(
+        environ,
+        name=named.asked.role or "role",
+        variables=variables_of(refresher.get()),
+        region=named.region,
+    )
+    # Where the default profile has keys, some SDKs take those before these. The files stay until
+    # the program, whose process id they have, has ended: the next rolecall deletes them.
+    folder = make_private_directory(environ)
+    child = unshadowed(child, folder)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execvpe(words[0], list(words), child)
+    except (FileNotFoundError, NotADirectoryError):
+        say(f"{words[0]}: not found")
+        code = 127
+    except (OSError, ValueError) as error:
+        say(f"{words[0]}: cannot be run: {getattr(error, 'strerror', None) or 'a bad name'}")
+        code = 126
+    shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def _shell(environ: Mapping[str, str], named: Named) -> list[str]:
+    """Return the shell that runs where no program is named."""
+    from .endings import say
+
+    default = "cmd.exe" if os.name == "nt" else "/bin/sh"
+    shell = environ.get("COMSPEC" if os.name == "nt" else "SHELL") or default
+    if sys.stderr.isatty():
+        say(f"a shell as {named.role_arn or named.asked.role}; `exit` leaves it")
+    return [shell]

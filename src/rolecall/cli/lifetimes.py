@@ -1,0 +1,69 @@
+"""Lengths of time as people write and read them, and sessions that shall live so long."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..refresh import Refresher
+
+_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+
+
+def span(text: str) -> timedelta:
+    """Return the length of time that *text* says: ``45m``, ``1h30m``, ``900``.
+
+    Raises:
+        ValueError: it says none.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return timedelta(seconds=int(text))
+    match = _SPAN.fullmatch(text) if text.isascii() and len(text) < 30 else None
+    if not text or match is None:
+        raise ValueError(f"{text}: must be a time such as 45m, 1h30m or 900 (seconds)")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    try:
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{text}: is too long") from None
+
+
+def shown(left: timedelta) -> str:
+    """Return *left* for people: ``2 h 5 min``, ``14 min``, ``8 s``."""
+    seconds = int(left.total_seconds())
+    if seconds <= 0:
+        return "expired"
+    minutes, hours = seconds // 60, seconds // 3600
+    if minutes < 1:
+        return f"{seconds} s"
+    if hours < 1:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+
+
+def ensure(refresher: Refresher, text: str | None) -> None:
+    """Refresh until as much life is left as *text*, of ``--refresh-before``, says.
+
+    Raises:
+        ConfigError: it says no length of time, or even a new session does not live that long.
+    """
+    if text is None:
+        return
+    from ..sessions.face import too_short
+
+    try:
+        wanted = span(text)
+    except ValueError as error:
+        raise ConfigError(f"--refresh-before {error}") from None
+    for _ in range(2):  # what another process had stored is newer, but not new
+        left = refresher.remaining
+        if left is None or left >= wanted:
+            return
+        refresher.refresh()
+    left = refresher.remaining
+    if left is not None and left < wanted:
+        raise too_short(refresher, left, wanted)

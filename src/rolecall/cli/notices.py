@@ -1,0 +1,38 @@
+"""What is said while a child runs: that its credentials could not be renewed, and what to do."""
+
+from __future__ import annotations
+
+from ..errors import MFARequired
+from ..refresh import Event
+from .endings import say, told
+
+
+class Notices:
+    """A listener that says each new trouble once, and no more: the child has the terminal."""
+
+    def __init__(self) -> None:
+        self._role: str | None = None
+        self._said: str | None = None
+
+    def begin(self, role: str) -> None:
+        """Say what happens from now on; before, the command itself says it."""
+        self._role = role
+
+    def __call__(self, event: Event) -> None:
+        """Take what happened to one of the chain's sessions."""
+        if self._role is None:
+            return
+        if event.kind == "refreshed":
+            if self._said is not None:
+                say(f"{event.name}: renewed again")
+            self._said = None
+        elif event.kind == "refresh_failed" and event.error is not None:
+            text = told(event.error)
+            if isinstance(event.error, MFARequired):
+                text = (
+                    f"{event.error.message}\n  hint: run `rolecall whoami {self._role}` in another "
+                    "terminal, which asks for a code; the new session is used here as well"
+                )
+            if text != self._said:
+                self._said = text
+                say(f"not renewed: {text}")

@@ -1,0 +1,73 @@
+"""What click's commands have in common: the options that name a role, ``--json`` and ``-v``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from .options import OPTIONS, Asked
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def role_options(*, via: str | None = None) -> Callable[[F], F]:
+    """Return a decorator that adds the options that say how a role is assumed.
+
+    Args:
+        via: What ``--via`` does, where it does more than elsewhere.
+    """
+
+    def decorate(function: F) -> F:
+        for option in reversed(OPTIONS):
+            function = click.option(
+                option.flag,
+                option.field,
+                metavar=option.metavar if via is None or option.field != "via" else "ARN|WAY",
+                help=via if via is not None and option.field == "via" else option.help,
+                multiple=option.many,
+            )(function)
+        return function
+
+    return decorate
+
+
+def asked(role: str | None, values: dict[str, Any]) -> Asked:
+    """Take the values of `role_options` out of *values*, and return them with *role*."""
+    return Asked(role=role, **{option.field: values.pop(option.field) for option in OPTIONS})
+
+
+def _complete_role(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> Iterable[click.shell_completion.CompletionItem]:
+    from .completion import roles_starting
+
+    return roles_starting(incomplete)
+
+
+def role_argument(*, required: bool = True, name: str = "role") -> Callable[[F], F]:
+    """Return a decorator that adds the argument ROLE, which a shell can complete."""
+    return click.argument(name, metavar="ROLE", required=required, shell_complete=_complete_role)
+
+
+def _log(ctx: click.Context, param: click.Parameter, count: int) -> int:
+    if count:
+        from .verbosity import log_to_stderr
+
+        log_to_stderr(count)
+    return count
+
+
+#: ``-v`` and ``-vv``.
+verbose_option: Callable[[F], F] = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_log,
+    help="Say more on standard error; -vv: everything but secrets.",
+)
+
+#: ``--json``, for whoever prints data.
+json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

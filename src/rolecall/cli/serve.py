@@ -1,0 +1,166 @@
+"""``rolecall serve NAME=ROLE…``: the endpoint for programs that somebody else starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .parameters import asked, role_options, verbose_option
+
+if TYPE_CHECKING:
+    from ..endpoint.server import Endpoint
+
+_FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json")
+
+
+@click.command("serve")
+@click.argument("names", metavar="NAME=ROLE...", nargs=-1, required=True)
+@role_options()
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(_FORMATS),
+    default="env",
+    show_default=True,
+    help="How the variables are written.",
+)
+@click.option("--json", "format", flag_value="json", help="The same as --format json.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1 (default: one that is free)."
+)
+@verbose_option
+def command(names: tuple[str, ...], format: str, port: int | None, **values: Any) -> int:
+    """Serve roles to programs that are started elsewhere.
+
+    Prints the variables that a program needs to be one of the roles, and serves until it is
+    interrupted. They are as good as the role itself while this runs: the token in them is a
+    secret. A ROLE without NAME goes by its own.
+
+    \b
+      rolecall serve deploy
+      rolecall serve live=deploy-live test=deploy-test --format dotenv
+    """
+    environ = os.environ  # noqa: TID251 - border
+    return _serve(_pairs(names), values, format, port or 0, environ)
+
+
+def _pairs(names: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in names:
+        # An ARN may have = in its path.
+        name, between, role = ("", "", word) if word.startswith("arn:") else word.partition("=")
+        if not between:
+            name = role = word
+        if not name or not role:
+            raise click.UsageError(f"{word}: must be NAME=ROLE, or a ROLE")
+        if name in found:
+            raise click.UsageError(f"{name} is there twice: give one another NAME=")
+        found[name] = role
+    return found
+
+
+def _serve(
+    roles: Mapping[str, str],
+    values: dict[str, Any],
+    format: str,
+    port: int,
+    environ: Mapping[str, str],
+) -> int:
+    from ..endpoint import account_in
+    from ..endpoint.app import Served
+    from ..endpoint.private_files import private_directory, write
+    from ..endpoint.server import Endpoint
+    from ..endpoint.status import noted
+    from ..sessions.handing import handing, local_expiry
+    from .children import without_core_dumps
+    from .endings import say
+    from .naming import open_named
+    from .notices import Notices
+
+    without_core_dumps()
+    served: list[Served] = []
+    regions: dict[str, str | None] = {}
+    all_notices: list[Notices] = []
+    for name, role in roles.items():
+        notices = Notices()
+        named = open_named(asked(role, dict(values)), environ, on_event=notices)
+        refresher = handing(named.session)
+        local_expiry(refresher.get())
+        arn = named.role_arn
+        served.append(
+            Served(name=name, refresher=refresher, role_arn=arn, account_id=account_in(arn))
+        )
+        regions[name] = named.region
+        notices.begin(role)
+        all_notices.append(notices)
+    with (
+        Endpoint(served, port=port) as endpoint,
+        private_directory(environ) as folder,
+        noted("serve", endpoint.status_url, endpoint.status_token, environ),
+    ):
+        files = {}
+        for number, name in enumerate(roles):
+            file = folder / f"token-{number}"
+            write(file, endpoint.tokens[name])
+            files[name] = str(file)
+        click.echo(_told(endpoint, files, regions, format), nl=False)
+        sys.stdout.flush()
+        say(f"serving {', '.join(roles)} on {endpoint.host}; interrupt to end")
+        _until_told()
+    return 0
+
+
+def _told(
+    endpoint: Endpoint,
+    files: Mapping[str, str],
+    regions: Mapping[str, str | None],
+    format: str,
+) -> str:
+    """Return the variables for each role, as *format* writes them. Secret."""
+    import json
+
+    from .formats import variables_as
+
+    variables: dict[str, dict[str, str]] = {}
+    for name, file in files.items():
+        region = regions[name]
+        variables[name] = {
+            **endpoint.variables(name),
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file,
+            **({"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}),
+        }
+    if format == "json":
+        return json.dumps(variables, indent=2) + "\n"
+    comment = "rem" if format == "cmd" else "#"
+    parts = [
+        (f"{comment} {name}\n" if len(variables) > 1 else "") + variables_as(format, values)
+        for name, values in variables.items()
+    ]
+    return "\n".join(parts)
+
+
+def _until_told() -> None:
+    """Wait until somebody interrupts or ends this process."""
+    over = threading.Event()
+
+    def end(*_: object) -> None:
+        over.set()
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    kinds = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    try:
+        for kind in kinds:
+            if before[kind] is not signal.SIG_IGN:  # as under nohup
+                signal.signal(kind, end)
+        while not over.wait(3600):  # with a limit, or no signal comes through on Windows
+            pass
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

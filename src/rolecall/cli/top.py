@@ -1,0 +1,137 @@
+"""``rolecall top``: the roles that this user's endpoints keep alive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from .parameters import json_option, verbose_option
+
+_SECONDS = 1.0
+_BAR = 20
+_WHOLE = ("PID", "ACCOUNT", "LEFT", "", "REFRESHED")
+#: Columns, where there is no terminal to tell.
+_PIPED = 160
+
+
+@click.command("top")
+@click.option("--once", is_flag=True, help="Print the table once, and end.")
+@json_option
+@verbose_option
+def command(once: bool, as_json: bool) -> int:
+    """Watch the roles that exec and serve keep alive.
+
+    \b
+      rolecall top
+      rolecall top --once --json
+    """
+    environ = os.environ  # noqa: TID251 - border
+    if as_json:
+        import json
+
+        click.echo(json.dumps(rows(environ), indent=2))
+        return 0
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED)
+    if once or not console.is_terminal:
+        _print(console, environ)
+        return 0
+    return _watch(console, environ)
+
+
+def _watch(console: Any, environ: Mapping[str, str]) -> int:
+    import threading
+
+    from rich.live import Live
+
+    never = threading.Event()
+    with Live(table(rows(environ)), console=console, screen=True, auto_refresh=False) as live:
+        try:
+            while not never.wait(_SECONDS):
+                live.update(table(rows(environ)), refresh=True)
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _print(console: Any, environ: Mapping[str, str]) -> None:
+    found = rows(environ)
+    if found:
+        console.print(table(found))
+        return
+    from .endings import say
+
+    say("nothing runs: start it with rolecall exec or rolecall serve")
+
+
+def rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what each role of each running endpoint says of itself; no secret."""
+    from ..endpoint.asking import status_of
+    from ..endpoint.status import forget, running
+
+    found: list[dict[str, Any]] = []
+    for one in running(environ):
+        roles = status_of(one)
+        if roles is None:
+            forget(one, environ)
+            continue
+        found += [{"pid": one.pid, "command": one.what, **role} for role in roles]
+    return found
+
+
+def table(found: Iterable[Mapping[str, Any]]) -> Any:
+    """Return *found* as a table, with the time that is left as a bar."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("PID", "COMMAND", "ROLE", "ACCOUNT", "LEFT", "", "REFRESHED", "LAST ERROR"):
+        made.add_column(
+            name,
+            overflow="fold",
+            no_wrap=name in _WHOLE,
+            justify="right" if name == "PID" else "left",
+        )
+    for row in found:
+        left, of = row.get("remaining_seconds"), row.get("lifetime_seconds")
+        made.add_row(
+            str(row["pid"]),
+            Text(str(row["command"])),
+            Text(str(row.get("name") or "").rpartition("/")[2]),
+            str(row.get("role_arn") or "").partition("::")[2].partition(":")[0],
+            _left(left),
+            Text(bar(left, of), style=_style(row.get("state"))),
+            str(row.get("refreshes", "")),
+            Text(str(row.get("last_error") or "")),
+        )
+    return made
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    from datetime import timedelta
+
+    from .lifetimes import shown
+
+    return shown(timedelta(seconds=seconds))
+
+
+def bar(left: float | None, of: float | None) -> str:
+    """Return *left* seconds of *of* as a bar of `_BAR` characters."""
+    if left is None or not of:
+        return ""
+    full = round(_BAR * min(1.0, max(0.0, left / of)))
+    return "█" * full + "░" * (_BAR - full)
+
+
+def _style(state: object) -> str:
+    return {"fresh": "green", "stale": "yellow", "critical": "red", "expired": "red"}.get(
+        str(state), ""
+    )

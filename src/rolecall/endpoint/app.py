@@ -1,0 +1,150 @@
+"""What the endpoint answers: the protocol that AWS's SDKs know as container credentials.
+
+``GET`` with ``Authorization: <token>`` gives 200 and the keys as JSON; anything else a status and
+JSON with ``code`` and ``message``. [AWS SDKs and tools guide, container credential provider]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any, Protocol
+
+from starlette.responses import Response
+
+from ..credentials import Credentials
+from ..errors import MFARequired, RolecallError
+from ..refresh import Refresher
+from ..refresh.aio import AsyncRefresher
+from ..sessions.handing import local_expiry
+from ..sources.quote import quote
+from .guard import Refusal, admit
+
+log: logging.Logger = logging.getLogger("rolecall")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: The JavaScript SDK gives up after one second. [credential-provider-imds, its default]
+ANSWER_SECONDS = 0.7
+
+#: What the SDKs parse: UTC, whole seconds.
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Page(Protocol):
+    """What is at one path."""
+
+    async def answer(self) -> tuple[int, Mapping[str, Any]]:
+        """Return an HTTP status, and what is sent as JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One role's credentials at the endpoint.
+
+    Attributes:
+        name: What the user calls it.
+        refresher: What keeps them; asked on the endpoint's own event loop.
+        role_arn: None: it is no role's session, or not known which.
+        account_id: Twelve digits. None: not known.
+    """
+
+    name: str
+    refresher: Refresher = field(repr=False)
+    role_arn: str | None = None
+    account_id: str | None = None
+
+    async def answer(self) -> tuple[int, Mapping[str, Any]]:
+        """Return the credentials as SDKs parse them, within `ANSWER_SECONDS`.
+
+        What is held is never kept back for a call to STS, and nobody is ever asked for an MFA code
+        because of a request: whoever is at the terminal talks to the program that asks.
+        """
+        try:
+            # Not asyncio.timeout, which is of Python 3.11.
+            credentials = await asyncio.wait_for(
+                AsyncRefresher(self.refresher, person=False).get(), ANSWER_SECONDS
+            )
+            return 200, self._document(credentials)
+        except (asyncio.TimeoutError, TimeoutError):
+            return 503, _trouble("Pending", f"{self.name}: the source has not answered yet")
+        except MFARequired as error:
+            return 503, _trouble("MFARequired", f"{error.message}: {AT_A_TERMINAL}")
+        except RolecallError as error:
+            return 503 if error.retryable else 500, _trouble(type(error).__name__, str(error))
+        except Exception as error:  # whatever a source raises, the one who asks must be answered
+            return 500, _trouble("InternalError", quote(error).text)
+
+    def _document(self, credentials: Credentials) -> Mapping[str, Any]:
+        expires = local_expiry(credentials).astimezone(timezone.utc)
+        document = {
+            "AccessKeyId": credentials.access_key,
+            "SecretAccessKey": credentials.secret_key,
+            "Token": credentials.token,
+            "Expiration": expires.strftime(TIME_FORMAT),
+            "AccountId": credentials.account_id or self.account_id,
+            "RoleArn": self.role_arn,
+        }
+        return {name: value for name, value in document.items() if value is not None}
+
+
+#: Nobody is asked by the endpoint: the child has the terminal.
+AT_A_TERMINAL = "run `rolecall whoami` for this role at a terminal, and it is renewed here, too"
+
+
+class App:
+    """The endpoint as an ASGI application.
+
+    Args:
+        host: Address and port, as it must be in ``Host``.
+        pages: Path → its token, and what is there.
+    """
+
+    def __init__(self, host: str, pages: Mapping[str, tuple[str, Page]]) -> None:
+        self._host = host.encode("ascii")
+        self._pages = {
+            path.encode("ascii"): (token.encode("ascii"), page)
+            for path, (token, page) in pages.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        query = scope["query_string"]
+        found = admit(
+            self._pages,
+            host=self._host,
+            method=scope["method"],
+            version=scope["http_version"],
+            target=scope["raw_path"] + (b"?" + query if query else b""),
+            headers=scope["headers"],
+        )
+        if isinstance(found, Refusal):
+            # The same for all: who is refused learns nothing of why.
+            refused = {"code": "Refused", "message": "no credentials here"}
+            response = _json(found.status, refused, close=True)
+        else:
+            status, content = await found.answer()
+            response = _json(status, content)
+        await response(scope, receive, send)
+
+
+def _json(status: int, content: Mapping[str, Any], *, close: bool = False) -> Response:
+    headers = {**_HEADERS, **({"Connection": "close"} if close else {})}
+    return Response(
+        json.dumps(content), status_code=status, headers=headers, media_type="application/json"
+    )
+
+
+def _trouble(code: str, message: str) -> Mapping[str, Any]:
+    return {"code": code, "message": message}

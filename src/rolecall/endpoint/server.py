@@ -1,0 +1,247 @@
+"""The endpoint's server: uvicorn on loopback, in a thread of its own, with limits on everything."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import ConfigError
+from .app import App, Page, Served
+from .guard import MOST_HEADER_BYTES, is_neighbour
+from .status import Status
+
+ADDRESS = "127.0.0.1"
+
+#: [NIST SP 800-63B asks for 64 bits of a secret that can be guessed online]
+TOKEN_BYTES = 32
+
+#: A request is some hundred bytes: whoever has not sent it by then never will.
+REQUEST_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 30
+#: A child with more programs than that at once has its oldest idle connections closed.
+MOST_CONNECTIONS = 128
+START_SECONDS = 10.0
+
+
+class _Connections:
+    """The open connections, oldest first; used on the server's event loop only."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[_Connection, None] = OrderedDict()
+
+    def add(self, connection: _Connection) -> None:
+        """Note a new connection; close the oldest that is doing nothing, if there are too many."""
+        if len(self._open) >= MOST_CONNECTIONS:
+            idle = next((one for one in self._open if one.is_idle), None)
+            (connection if idle is None else idle).drop()
+        self._open[connection] = None
+
+    def remove(self, connection: _Connection) -> None:
+        """Forget a connection that was closed."""
+        self._open.pop(connection, None)
+
+
+class _Connection(H11Protocol):
+    """One connection, which is closed unless it is a neighbour's and says quickly what it wants."""
+
+    #: Those of its endpoint. Not "connections", which is uvicorn's own set.
+    neighbours: _Connections
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, or close it at once."""
+        self._deadline: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        if not is_neighbour(
+            transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        ):
+            self.drop()
+            return
+        self.neighbours.add(self)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_waiting()
+        self.neighbours.remove(self)
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request."""
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        return cycle is None or bool(cycle.response_complete)
+
+    def drop(self) -> None:
+        """Close the connection without a word."""
+        self._stop_waiting()
+        self.neighbours.remove(self)
+        self.transport.abort()
+
+    def _wait(self) -> None:
+        # Not anew for each byte that arrives.
+        if not self.is_idle:
+            self._stop_waiting()
+        elif self._deadline is None and not self.transport.is_closing():
+            cycle: Any = self.cycle
+            seconds = REQUEST_SECONDS if cycle is None else KEEP_ALIVE_SECONDS
+            self._deadline = self.loop.call_later(seconds, self.drop)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is up, and why it is not."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+        self.trouble: BaseException | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    def serve_in_thread(self, sockets: list[socket.socket]) -> None:
+        try:
+            asyncio.run(self.serve(sockets))
+        except BaseException as error:
+            self.trouble = error
+        finally:
+            self.up.set()
+
+
+class Endpoint:
+    """Credentials over HTTP on 127.0.0.1, for the programs that are told its address and token.
+
+    Args:
+        served: The roles, each with a path and a token of its own.
+        port: 0: one that is free.
+
+    Attributes:
+        host: Address and port.
+        urls: Name of a role → where its credentials are.
+        tokens: Name of a role → what opens them. Secret.
+    """
+
+    def __init__(self, served: Iterable[Served], *, port: int = 0) -> None:
+        self.served: tuple[Served, ...] = tuple(served)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if port:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((ADDRESS, port))
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(
+                f"port {port} of {ADDRESS} cannot be had: {error.strerror}",
+                hint="leave the port out for one that is free",
+            ) from None
+        self.host: str = f"{ADDRESS}:{self._socket.getsockname()[1]}"
+        self.status: Status = Status(self.served)
+        pages: dict[str, tuple[str, Page]] = {}
+        self.urls: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
+        for one in self.served:
+            self.urls[one.name], self.tokens[one.name] = self._page(pages, one)
+        self.status_url, self.status_token = self._page(pages, self.status)
+        self._app = App(self.host, pages)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def _page(self, pages: dict[str, tuple[str, Page]], page: Page) -> tuple[str, str]:
+        # Not empty, and without a query, which Ruby's SDK drops.
+        path = f"/{secrets.token_urlsafe(16)}"
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        pages[path] = (token, page)
+        return f"http://{self.host}{path}", token
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.host}, {', '.join(one.name for one in self.served)})"
+
+    def start(self) -> None:
+        """Serve from now on.
+
+        Raises:
+            ConfigError: the server does not come up.
+        """
+        config = uvicorn.Config(
+            self._app,
+            loop="asyncio",
+            http=type("Connection", (_Connection,), {"neighbours": _Connections()}),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            # Our own deadlines are shorter, and also for the half of a request.
+            timeout_keep_alive=2 * KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+            backlog=MOST_CONNECTIONS,
+        )
+        config.load()
+        # Without what uvicorn puts around it, which logs paths at its lowest level.
+        config.loaded_app = self._app
+        self._server = _Server(config)
+        self._thread = threading.Thread(
+            target=self._server.serve_in_thread,
+            args=([self._socket],),
+            name="rolecall-endpoint",
+            daemon=True,
+        )
+        self._thread.start()
+        if not self._server.up.wait(START_SECONDS) or not self._server.started:
+            trouble = self._server.trouble
+            self.stop()
+            raise ConfigError(
+                f"the endpoint on {self.host} does not come up: {type(trouble).__name__}"
+            )
+
+    def stop(self) -> None:
+        """Serve no longer."""
+        if self._server is not None:
+            self._server.should_exit = True
+            self._server.force_exit = True
+        if self._thread is not None:
+            self._thread.join(START_SECONDS)
+        self._socket.close()
+
+    def __enter__(self) -> Endpoint:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def variables(self, name: str) -> Mapping[str, str]:
+        """Return the variables that lead an AWS SDK to the role *name*. The token is secret."""
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": self.urls[name],
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": self.tokens[name],
+        }
