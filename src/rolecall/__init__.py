@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # what type checkers know as true, without importing typi
 if TYPE_CHECKING:
     from typing import Any
 
+    from . import console as console
+    from . import endpoint as endpoint
     from .chain import AUTOMATIC_ROLE_SESSION_NAME as AUTOMATIC_ROLE_SESSION_NAME
     from .chain import Ambient as Ambient
     from .chain import CredentialSource as CredentialSource

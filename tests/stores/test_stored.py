@@ -15,6 +15,7 @@ import pytest
 from rolecall.credentials import Credentials
 from rolecall.errors import AccessDenied, CredentialsExpired, FetchError
 from rolecall.stores import FileStore, JSONFileCache, MappingStore, MemoryStore, Stored, as_store
+from rolecall.stores.store import PERSONS_LOCK_TIMEOUT
 from rolecall.testing import FakeClock, FakeSource, Gate
 from rolecall.testing.contracts import WatchedStore
 from rolecall.testing.source import FAKE_SECRET, FAKE_TOKEN
@@ -501,6 +502,10 @@ def test_what_the_source_says_of_itself_holds_for_it(
     assert plain.timeout is None
 
     source.timeout = MINUTE  # type: ignore[attr-defined]
+    # Whoever holds the lock may be looking for their telephone.
+    assert plain.timeout == MINUTE + PERSONS_LOCK_TIMEOUT
+
+    source.interactive = False  # type: ignore[attr-defined]
     assert plain.timeout == 2 * MINUTE
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from .. import __version__
+from .._version import __version__
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -172,18 +172,34 @@ def _open_web_identity(
         arguments=arguments,
         clock=recipe.clock,
     )
-    child = Child(
-        refresher=recipe.refresher(source, arn),
-        parent=base,
-        method="assume-role-with-web-identity",
-        identity=lambda: cache_key(
+
+    def key(partition: str = "", endpoint: str | None = None) -> str:
+        return cache_key(
             arguments,
             # Whose token a callable gives, nobody knows: no other session is this one.
             source=str(uuid.uuid4()) if origin.token is not None else subject_in(where),
-            partition="",
+            partition=partition,
+            endpoint=endpoint,
             operation="AssumeRoleWithWebIdentity",
             generated_session_name=not named,
-        ),
+        )
+
+    shared: Source = source
+    if recipe.cache is not None and origin.token is None:
+        store = as_store(recipe.cache)
+        if not isinstance(store, AwsCliStore):  # which keeps what its own roles gave, only
+            shared = Stored(
+                source,
+                store,
+                lambda: key(arn.split(":")[1], _endpoint(inner, recipe)),
+                clock=recipe.clock,
+                policy=recipe.policy,
+            )
+    child = Child(
+        refresher=recipe.refresher(shared, arn),
+        parent=base,
+        method="assume-role-with-web-identity",
+        identity=key,
         features=("CREDENTIALS_STS_ASSUME_ROLE_WEB_ID",),
         recipe=recipe,
         chain=RoleChain(origin),
