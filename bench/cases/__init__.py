@@ -15,6 +15,7 @@ NAMES = (
     "aio_waiting",
     "aio_costs",
     "imports",
+    "command_line",
     "pickles",
 )
 

@@ -6,6 +6,7 @@ Every call here is one that a user writes. If one stops checking, somebody's bui
 from __future__ import annotations
 
 import datetime
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -186,6 +187,15 @@ def stores(client: object) -> None:
     given = rolecall.RedisStore.from_url("redis://host", environ={"ROLECALL_STORE_KEY": "key"})
     given = rolecall.open_store(environ={})
     _: boto3.Session = rolecall.assume_role(None, ARN, cache=given)
+
+
+def for_other_programs(session: rolecall.RoleSession) -> None:
+    with rolecall.endpoint.serving(session) as env:
+        assert_type(env, dict[str, str])
+    with rolecall.endpoint.serving(boto3.Session(), environ={"PATH": "/bin"}) as env:
+        subprocess.run(["true"], env=env, check=False)
+    url = rolecall.console.sign_in_url(session, service="s3", duration=HOUR)
+    assert_type(url, str)
 
 
 async def asyncio_sessions(core: botocore.session.Session) -> None:

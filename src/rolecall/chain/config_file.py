@@ -7,6 +7,7 @@ start fast. With one at hand its ``full_config`` is used instead.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from configparser import Error, RawConfigParser
@@ -16,6 +17,8 @@ from ..errors import ConfigError
 
 CONFIG_FILE = "~/.aws/config"
 CREDENTIALS_FILE = "~/.aws/credentials"
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]+)\})", re.ASCII)
 
 
 def config_path(environ: Mapping[str, str]) -> str:
@@ -56,7 +59,7 @@ def _sections(path: str, environ: Mapping[str, str]) -> dict[str, dict[str, Any]
     parser = RawConfigParser()
     broken: Exception | None = None
     try:
-        with open(_expanded(path, environ), encoding="utf-8") as file:
+        with open(expanded_path(path, environ), encoding="utf-8") as file:
             parser.read_file(file)
     except FileNotFoundError:
         return {}
@@ -96,7 +99,9 @@ def _nested(value: str) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-def _expanded(path: str, environ: Mapping[str, str]) -> str:
+def expanded_path(path: str, environ: Mapping[str, str]) -> str:
+    """Return *path* with its ``~`` and ``$VARIABLE`` filled in, as botocore does."""
+    path = _VARIABLE.sub(lambda match: environ.get(match[1] or match[2], match[0]), path)
     home = environ.get("HOME")
     if home and path.startswith("~/"):
         return os.path.join(home, path[2:])

@@ -63,6 +63,8 @@ def run(program: Sequence[str], environ: Mapping[str, str], *, core: int | None 
     """
     if not hasattr(signal, "pthread_sigmask"):
         return _run_plainly(program, environ)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody would tell us that it has ended
     child = subprocess.Popen(_launched(program, environ, core), env=dict(environ))
     try:
         if hasattr(signal, "sigwaitinfo"):
@@ -86,7 +88,7 @@ def _launched(program: Sequence[str], environ: Mapping[str, str], core: int | No
         "" if core is None else str(core),
         ",".join(str(int(one)) for one in mask),
         ",".join(str(int(one)) for one in ignored),
-        "1" if "LC_CTYPE" in environ else "0",
+        f"={environ['LC_CTYPE']}" if "LC_CTYPE" in environ else "",
         *program,
     ]
 
@@ -101,7 +103,8 @@ def _until_ended(child: subprocess.Popen[bytes]) -> int:
         number = signal.Signals(info.si_signo)
         if number is signal.SIGCHLD:
             continue
-        if info.si_code > _MOST_OF_USERS and number in _TERMINALS:
+        leader = number is signal.SIGHUP and os.getsid(0) == os.getpid()
+        if info.si_code > _MOST_OF_USERS and number in _TERMINALS and not leader:
             continue  # the terminal's, which the child has as well
         _pass_on(child, number)
 
@@ -136,9 +139,32 @@ def _look(child: subprocess.Popen[bytes], *, wait: bool = False) -> int | None:
         if not os.WIFSTOPPED(status):
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode if child.returncode >= 0 else 128 - child.returncode
-        # The shell sees a job stop when all of it has.
-        os.kill(os.getpid(), signal.SIGSTOP)
-        _pass_on(child, signal.SIGCONT)
+        with _terminal_given_back(child):
+            # The shell sees a job stop when all of it has. Whoever continues it continues both;
+            # and it is passed on, as other signals are.
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@contextmanager
+def _terminal_given_back(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let *child* have the terminal afterwards if it has it now, as a shell in a shell has."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        yield
+        return
+    try:
+        group = os.getpgid(child.pid)
+        its = group != os.getpgrp() and os.tcgetpgrp(terminal) == group
+        yield
+        if its and os.tcgetpgrp(terminal) == os.getpgrp():
+            before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            try:
+                os.tcsetpgrp(terminal, group)
+            finally:
+                signal.signal(signal.SIGTTOU, before)
+    finally:
+        os.close(terminal)
 
 
 def _pass_on(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -175,6 +201,24 @@ def _run_plainly(program: Sequence[str], environ: Mapping[str, str]) -> int:
         return child.wait()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def as_given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ*, this process's, without what Python has changed in it.
+
+    In a C locale it sets LC_CTYPE, which a child would take for its user's wish. [PEP 538]
+    """
+    found = dict(environ)
+    try:
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return found  # elsewhere it cannot be told
+    found.pop("LC_CTYPE", None)
+    for variable in given:
+        name, _, value = variable.partition(b"=")
+        if name == b"LC_CTYPE":
+            found["LC_CTYPE"] = os.fsdecode(value)
+    return found
 
 
 def without_core_dumps() -> int | None:

@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> int:
         _log(given.verbose)
         values = {option.field: getattr(given, option.field) for option in OPTIONS}
         named = open_named(Asked(role=given.role, **values), environ)
-        refresher = handing(named.session)
+        refresher = handing(named.session, own=True)
         answer = as_json(current(refresher))
         if place is not None:
             more = [] if given.environment is None else [given.environment]
@@ -146,7 +146,8 @@ def restore(environ: MutableMapping[str, str], path: str) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
+        if sys.stderr is not None:
+            self.print_usage(sys.stderr)
         endings.say(message)
         raise SystemExit(endings.USAGE)
 

@@ -51,10 +51,10 @@ def code_of(error: BaseException) -> int:
     """Return the exit code that *error* means."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
+    if isinstance(error, _NO_SOURCE):  # first: one that is both is of this kind
+        return NO_SOURCE
     if isinstance(error, _USAGE):
         return USAGE
-    if isinstance(error, _NO_SOURCE):
-        return NO_SOURCE
     return REFUSED
 
 
@@ -72,6 +72,8 @@ def told(error: BaseException) -> str:
 
 def say(*lines: str) -> None:
     """Say something to the person: never on standard output, which is for data."""
+    if sys.stderr is None:  # closed; print would take standard output instead
+        return
     for line in lines:
         print(f"rolecall: {line}", file=sys.stderr, flush=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,20 +109,21 @@ def _run(
 ) -> int:
     from ..endpoint.environment import MARKER
     from ..sessions.handing import handing, local_expiry
-    from .children import without_core_dumps
+    from .children import as_given, without_core_dumps
     from .lifetimes import ensure
     from .naming import open_named
     from .notices import Notices
 
-    environ = os.environ  # noqa: TID251 - border
+    environ: Mapping[str, str] = os.environ  # noqa: TID251 - border
     if environ.get(MARKER) and not allow_nested:
         raise click.UsageError(
             f"this runs as {environ[MARKER]} already: exit from it, or give --allow-nested"
         )
+    environ = as_given(environ)
     core = None if way == "env" else without_core_dumps()
     notices = Notices()
     named = open_named(asked, environ, on_event=notices)
-    refresher = handing(named.session)
+    refresher = handing(named.session, own=True)
     # Now, while we have the terminal to ask for a code, and can still say that it is refused.
     local_expiry(refresher.get())
     ensure(refresher, refresh_before)
@@ -165,14 +166,16 @@ def _by_endpoint(
 def _by_process(
     words: Sequence[str], named: Named, environ: Mapping[str, str], core: int | None
 ) -> int:
-    from ..endpoint.environment import OF_SOURCE, child_environment, unshadowed
+    from ..endpoint.environment import OF_SOURCE, absolute, child_environment, unshadowed
     from ..endpoint.private_files import private_directory, write_variables
     from .children import run, signals_kept
 
     with private_directory(environ) as folder:
         # What is taken out of the child's environment is what the role is assumed with.
         kept = folder / "environment"
-        write_variables(kept, {name: environ[name] for name in OF_SOURCE if name in environ})
+        write_variables(
+            kept, {name: absolute(name, environ) for name in OF_SOURCE if name in environ}
+        )
         child = child_environment(
             environ, name=named.asked.role or "role", variables={}, region=named.region
         )
@@ -185,7 +188,13 @@ def _by_process(
 
 
 def again(asked: Asked) -> list[str]:
-    """Return the words that name the same role once more."""
+    """Return the words that name the same role once more, from whichever directory.
+
+    Raises:
+        ConfigError: they do not fit on the one line of a profile.
+    """
+    from ..errors import ConfigError
+    from .naming import policy_path
     from .options import OPTIONS
 
     words = []
@@ -194,7 +203,18 @@ def again(asked: Asked) -> list[str]:
         for one in value if option.many else [value]:
             if one is not None:
                 words.append(f"{option.flag}={one}")
-    return [*words, "--", *([asked.role] if asked.role else [])]
+    path = policy_path(asked.policy)
+    if asked.policy is not None:
+        compact = " ".join(asked.policy.split("\n")) if path is None else f"file://{path}"
+        words = [word for word in words if not word.startswith("--policy=")]
+        words.append(f"--policy={compact}")
+    words += ["--", *([asked.role] if asked.role else [])]
+    if any(sign in word for word in words for sign in "\r\n\0"):
+        raise ConfigError(
+            "with --via process all options go on one line of a profile, and one of them has more",
+            hint="give it on one line, or leave --via process out",
+        )
+    return words
 
 
 def _ourselves() -> list[str]:
@@ -210,14 +230,13 @@ def _become(
 ) -> int:
     """Turn into the program, which has keys in its environment and lives with what they live."""
     import shutil
-    import signal
 
     from ..endpoint.environment import child_environment, unshadowed
     from ..endpoint.private_files import make_private_directory
-    from .endings import say
     from .formats import variables_of
+    from .launch import become, undo_pythons_signals
 
-    child: MutableMapping[str, str] = child_environment(
+    child = child_environment(
         environ,
         name=named.asked.role or "role",
         variables=variables_of(refresher.get()),
@@ -229,16 +248,8 @@ def _become(
     child = unshadowed(child, folder)
     if not any(folder.iterdir()):
         folder.rmdir()
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    try:
-        os.execvpe(words[0], list(words), child)
-    except (FileNotFoundError, NotADirectoryError):
-        say(f"{words[0]}: not found")
-        code = 127
-    except (OSError, ValueError) as error:
-        say(f"{words[0]}: cannot be run: {getattr(error, 'strerror', None) or 'a bad name'}")
-        code = 126
+    undo_pythons_signals()
+    code = become(words, child)
     shutil.rmtree(folder, ignore_errors=True)
     return code
 

@@ -39,7 +39,7 @@ def command(role: str, format: str, refresh_before: str | None, **values: Any) -
     \b
       eval "$(rolecall export deploy)"
       rolecall export deploy --format fish | source
-      rolecall export deploy --format ini >> ~/.aws/credentials
+      rolecall export deploy --format dotenv > .env
     """
     from ..sessions.handing import handing, local_expiry
     from .formats import written
@@ -47,7 +47,7 @@ def command(role: str, format: str, refresh_before: str | None, **values: Any) -
     from .naming import open_named
 
     named = open_named(asked(role, values), os.environ)  # noqa: TID251 - border
-    refresher = handing(named.session)
+    refresher = handing(named.session, own=True)
     local_expiry(refresher.get())
     ensure(refresher, refresh_before)
     profile = role.rpartition("/")[2] if role.startswith("arn:") else role

@@ -1,13 +1,18 @@
 """Run by path, in the process that becomes the child: make it what it would be without us.
 
-``python -I -S launch.py PARENT CORE MASK IGNORED KEEP_LC_CTYPE PROGRAM…`` turns into PROGRAM. A
+``python -I -S launch.py PARENT CORE MASK IGNORED LOCALE PROGRAM…`` turns into PROGRAM. A
 process of its own, since code between fork and exec in a process with threads may hang for ever.
 It imports what Python has loaded by itself, and `ctypes` where there is prctl.
 """
 
+import errno
 import os
 import signal
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -18,10 +23,13 @@ PR_SET_PDEATHSIG = 1
 
 def main(words: "list[str]") -> int:
     """Become the program; return the exit code of the failure to do so."""
-    parent, core, mask, ignored, keep_locale, *program = words
-    if keep_locale == "0":
-        os.environ.pop("LC_CTYPE", None)  # noqa: TID251 - Python's own coercion of the C locale
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGINT):
+    parent, core, mask, ignored, locale, *program = words
+    # Python has made something else of a C locale.
+    os.environ.pop("LC_CTYPE", None)  # noqa: TID251 - border
+    if locale:
+        os.environ["LC_CTYPE"] = locale[1:]  # noqa: TID251 - border
+    undo_pythons_signals()
+    for number in (signal.SIGTTOU, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     for word in filter(None, ignored.split(",")):
         signal.signal(int(word), signal.SIG_IGN)
@@ -32,15 +40,49 @@ def main(words: "list[str]") -> int:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (int(core), hard))
     signal.pthread_sigmask(signal.SIG_SETMASK, [int(word) for word in mask.split(",") if word])
+    return become(program, os.environ)  # noqa: TID251 - border
+
+
+def undo_pythons_signals() -> None:
+    """Give the signals that Python ignores for itself their usual meaning."""
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def become(program: "Sequence[str]", environ: "Mapping[str, str]") -> int:
+    """Become *program* with *environ*; return the exit code of the failure to do so."""
     try:
-        os.execvp(program[0], program)
+        try:
+            os.execvpe(program[0], list(program), environ)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script that does not say what runs it: the shell does, as for execvp(3).
+            script = _found(program[0], environ)
+            os.execve("/bin/sh", ["sh", script, *program[1:]], environ)
     except (FileNotFoundError, NotADirectoryError):
-        sys.stderr.write(f"rolecall: {program[0]}: not found\n")
+        _say(f"{program[0]}: not found")
         return NOT_FOUND
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a program's name"
-        sys.stderr.write(f"rolecall: {program[0]}: cannot be run: {reason}\n")
+        _say(f"{program[0]}: cannot be run: {reason}")
         return NOT_EXECUTABLE
+
+
+def _found(name: str, environ: "Mapping[str, str]") -> str:
+    """Return the file that *name* stands for, on the PATH unless it has a slash."""
+    if "/" not in name:
+        for folder in os.get_exec_path(dict(environ)):
+            path = os.path.join(folder, name)
+            if os.access(path, os.X_OK):
+                return path
+    return name
+
+
+def _say(words: str) -> None:
+    if sys.stderr is not None:  # it may be closed
+        sys.stderr.write(f"rolecall: {words}\n")
 
 
 def _die_with(parent: int) -> None:

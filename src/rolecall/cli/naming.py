@@ -11,6 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from botocore.exceptions import NoCredentialsError
+
 from ..chain import (
     Ambient,
     CredentialSource,
@@ -21,11 +23,12 @@ from ..chain import (
     SessionToken,
 )
 from ..chain.config_file import read_profiles
-from ..errors import ConfigError
+from ..errors import ConfigError, RolecallError
 from ..refresh import Listener, RefreshPolicy
 from ..sessions.bind import open_chain
 from ..sessions.handing import HANDING_POLICY
-from ..sources.origin import facts
+from ..sources.origin import facts, load_credentials
+from ..sources.refusals import both
 from ..sources.upstream import botocore_session
 from ..stores import open_store
 from .lifetimes import span
@@ -73,13 +76,13 @@ class Words:
         self.asked = asked
         self.wrong: list[str] = []
         self.files: list[str] = []
-        self.tags = self._tags()
-        self.duration = self._span("--duration", asked.duration)
-        self.mfa_session = self._span("--mfa-session", asked.mfa_session)
-        self.policy = self._policy()
-        self.mfa_command = self._command()
+        self.tags: tuple[tuple[str, str], ...] = self._tags()
+        self.duration: timedelta | None = self._span("--duration", asked.duration)
+        self.mfa_session: timedelta | None = self._span("--mfa-session", asked.mfa_session)
+        self.policy: str | None = self._policy()
+        self.mfa_command: list[str] | None = self._command()
         is_arn = asked.role is not None and asked.role.startswith("arn:")
-        self.arn = asked.role if is_arn else None
+        self.arn: str | None = asked.role if is_arn else None
         if not is_arn:
             if asked.profile is not None:
                 self.wrong.append("--profile goes with the ARN of a role")
@@ -128,9 +131,9 @@ class Words:
 
     def _policy(self) -> str | None:
         text = self.asked.policy
-        if text is None or not text.startswith("file://"):
+        path = policy_path(text)
+        if path is None:
             return text
-        path = os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
         self.files.append(path)
         try:
             with open(path, encoding="utf-8") as file:
@@ -151,6 +154,13 @@ class Words:
         if not command:
             self.wrong.append("--mfa-command must be a command line, with its quotes closed")
         return command
+
+
+def policy_path(text: str | None) -> str | None:
+    """Return the file that ``--policy`` names. None: it holds the policy itself."""
+    if text is None or not text.startswith("file://"):
+        return None
+    return os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
 
 
 def chain_named(words: Words, environ: Mapping[str, str]) -> tuple[RoleChain, str | None]:
@@ -233,6 +243,10 @@ def open_named(
     )
     origin = chain.origin.of if isinstance(chain.origin, SessionToken) else chain.origin
     start = opening(RoleChain(origin))
+    try:
+        load_credentials(botocore_session(start))
+    except NoCredentialsError:
+        raise _nothing_at(origin) from None
     mfa_session = None
     if any(role.mfa_serial for role in chain.roles) and _is_user(start):
         mfa_session = MFA_SESSION if words.mfa_session is None else words.mfa_session or None
@@ -242,6 +256,20 @@ def open_named(
         session=opening(chain, mfa_session=mfa_session),
         start=start,
         files=tuple(words.files),
+    )
+
+
+def _nothing_at(origin: Origin) -> RolecallError:
+    """Return what is raised where *origin* has no credentials; also botocore's own error."""
+    kind = both(ConfigError, NoCredentialsError)
+    if isinstance(origin, Profile):
+        return kind(
+            f"profile {origin.name!r} has no credentials",
+            hint="give it keys, a role_arn, sso_session or credential_process, or sign in to it",
+        )
+    return kind(
+        "there are no source credentials: none in the environment, none in the default profile",
+        hint="name their profile with --profile, set AWS_PROFILE, or sign in",
     )
 
 

@@ -90,7 +90,7 @@ def _serve(
     for name, role in roles.items():
         notices = Notices()
         named = open_named(asked(role, dict(values)), environ, on_event=notices)
-        refresher = handing(named.session)
+        refresher = handing(named.session, own=True)
         local_expiry(refresher.get())
         arn = named.role_arn
         served.append(

@@ -79,7 +79,7 @@ def rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     for one in running(environ):
         roles = status_of(one)
         if roles is None:
-            forget(one, environ)
+            forget(one)
             continue
         found += [{"pid": one.pid, "command": one.what, **role} for role in roles]
     return found

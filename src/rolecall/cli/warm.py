@@ -81,8 +81,11 @@ def question(words: "Sequence[str]", environ: "Mapping[str, str]") -> str:
         if (name.startswith("AWS_") or name.startswith("ROLECALL_") or name in PLACES) and value
     ]
     user = os.getuid() if hasattr(os, "getuid") else None
-    # Relative names of files mean others elsewhere.
-    return ascii((list(words), user, os.getcwd(), sorted(seen)))
+    try:
+        here = os.getcwd()  # relative names of files mean others elsewhere
+    except OSError:  # it was deleted
+        here = ""
+    return ascii((list(words), user, here, sorted(seen)))
 
 
 def name_of(asked: str) -> str:

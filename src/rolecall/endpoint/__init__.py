@@ -16,7 +16,7 @@ from typing import Any
 from ..chain import RoleArn, RoleChain
 from ..errors import ConfigError
 from ..sessions.handing import handing, local_expiry
-from ..sources.upstream import refuse_unless_session
+from ..sources.upstream import botocore_session, refuse_unless_session
 
 __all__ = ["serving"]
 
@@ -57,7 +57,7 @@ def serving(session: Any, *, environ: Mapping[str, str] | None = None) -> Iterat
     arn = role_arn_of(getattr(session, "chain", None))
     name = arn or refresher.name
     served = Served(name=name, refresher=refresher, role_arn=arn, account_id=account_in(arn))
-    region = getattr(session, "region_name", None)
+    region = botocore_session(session).get_config_variable("region")
     with Endpoint([served]) as endpoint, serving_child(endpoint, name, environ, region) as child:
         yield child
 

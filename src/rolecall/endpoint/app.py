@@ -7,6 +7,7 @@ JSON with ``code`` and ``message``. [AWS SDKs and tools guide, container credent
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -83,6 +84,21 @@ class Served:
             return 503 if error.retryable else 500, _trouble(type(error).__name__, str(error))
         except Exception as error:  # whatever a source raises, the one who asks must be answered
             return 500, _trouble("InternalError", quote(error).text)
+
+    def seconds_until_due(self) -> float:
+        """Return in how many seconds the credentials are to be renewed; 0 where they are due."""
+        held = self.refresher.state.held
+        if held is None:
+            return 0.0
+        clock = self.refresher.clock
+        return max(
+            0.0, min(held.refresh_at - clock.boottime(), held.fresh_until_wall - clock.time())
+        )
+
+    def renew(self) -> None:
+        """Start a fetch if one is due; to be called on the endpoint's event loop."""
+        with contextlib.suppress(Exception):  # those who ask are told; the refresher has logged it
+            self.refresher.ask(asyncio.get_running_loop(), person=False)
 
     def _document(self, credentials: Credentials) -> Mapping[str, Any]:
         expires = local_expiry(credentials).astimezone(timezone.utc)

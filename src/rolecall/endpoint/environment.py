@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..chain.config_file import expanded_path, read_profiles
 from ..errors import ConfigError
 from . import shadows
 from .private_files import write
@@ -29,16 +31,34 @@ REMOVED = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    # Older spellings that boto 2 and some tools still read.
+    # Older spellings, which boto 2, Ruby's SDK and some tools still read.
     "AWS_ACCESS_KEY",
     "AWS_SECRET_KEY",
+    "AMAZON_ACCESS_KEY_ID",
+    "AMAZON_SECRET_ACCESS_KEY",
+    "AMAZON_SESSION_TOKEN",
 )
+#: One for each service, such as AWS_BEARER_TOKEN_BEDROCK, which wins over any role there.
+REMOVED_PREFIX = "AWS_BEARER_TOKEN_"
 
 #: What decides whose credentials a role is assumed with.
-OF_SOURCE = (*REMOVED, shadows.CONFIG, shadows.CREDENTIALS)
+OF_SOURCE = (*REMOVED, shadows.CONFIG, shadows.CREDENTIALS, shadows.BOTO)
+
+_PATHS = frozenset(
+    {
+        shadows.CONFIG,
+        shadows.CREDENTIALS,
+        shadows.BOTO,
+        "AWS_CREDENTIAL_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    }
+)
 
 #: Says inside a child that it is one, and of which role.
 MARKER = "ROLECALL"
+
+_COPIES = {shadows.CONFIG: "config", shadows.CREDENTIALS: "credentials", shadows.BOTO: "boto"}
 
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 _LOOPBACK = "127.0.0.1"
@@ -57,17 +77,30 @@ def child_environment(
         variables: What gives it the role's credentials.
         region: None: whichever the parent has, in both of its spellings.
     """
-    child = {key: value for key, value in environ.items() if key not in REMOVED}
+    child = {
+        key: value
+        for key, value in environ.items()
+        if key not in REMOVED and not key.startswith(REMOVED_PREFIX)
+    }
     region = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region:
         child["AWS_REGION"] = child["AWS_DEFAULT_REGION"] = region
     listed = [part for key in _NO_PROXY for part in environ.get(key, "").split(",")]
     # In the order they stand; both names have the same, for programs differ in which they read.
     hosts = dict.fromkeys([*filter(None, map(str.strip, listed)), _LOOPBACK])
-    child.update(dict.fromkeys(_NO_PROXY, ",".join(hosts)))
+    # A star means all only where it stands alone.
+    child.update(dict.fromkeys(_NO_PROXY, "*" if "*" in hosts else ",".join(hosts)))
     child[MARKER] = name
     child.update(variables)
     return child
+
+
+def absolute(name: str, environ: Mapping[str, str]) -> str:
+    """Return the variable *name* as it is meant in any directory."""
+    value = environ[name]
+    if name not in _PATHS or not value:
+        return value
+    return os.path.abspath(expanded_path(value, environ))
 
 
 def unshadowed(
@@ -87,16 +120,18 @@ def unshadowed(
     """
     found = dict(child)
     for variable, text in shadows.texts(child).items():
-        of_config = variable == shadows.CONFIG
-        clean = shadows.without_default_credentials(text, config=of_config)
-        if of_config and process is not None:
+        clean = shadows.without_credentials(text, variable)
+        if variable == shadows.CONFIG and process is not None:
             clean = shadows.with_default_process(clean, process)
         if clean != text:
-            copy = folder / ("config" if of_config else "credentials")
+            copy = folder / _COPIES[variable]
             write(copy, clean)
             found[variable] = str(copy)
     left = shadows.shadowing(found)
-    if process is not None:
+    # Once more, as botocore itself reads them.
+    default = read_profiles(found).get("default", {})
+    left += [f"the default profile: {key}" for key in default if key in shadows.CREDENTIAL_KEYS]
+    if process is not None and default.get(shadows.PROCESS) == process:
         left = [one for one in left if not one.endswith(f" {shadows.PROCESS}")]
     if left:
         raise ConfigError(

@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,8 +29,11 @@ REFUSED_PREFIX = b"sec-"  # Sec-Fetch-Site, Sec-CH-UA …
 #: The token and a user agent are some hundred bytes.
 MOST_HEADER_BYTES = 8 * 1024
 
-#: Connections of this machine's network namespace, one a line. [Linux, proc(5)]
-CONNECTIONS = "/proc/net/tcp"
+#: Connections of this machine's network namespace, one a line. A client that uses IPv6's sockets
+#: for everything (Java's do) is in the second. [Linux, proc(5)]
+CONNECTIONS = ("/proc/net/tcp", "/proc/net/tcp6")
+#: IPv4 in IPv6, as four numbers of the machine's own order. [RFC 4291, 2.5.5.2]
+_MAPPED = "".join(f"{number:08X}" for number in struct.unpack("=3I", b"\0" * 10 + b"\xff\xff"))
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -84,15 +87,18 @@ def admit(
 
 
 def is_neighbour(
-    peer: tuple[str, int] | None, local: tuple[str, int] | None, *, table: str = CONNECTIONS
+    peer: tuple[str, int] | None,
+    local: tuple[str, int] | None,
+    *,
+    tables: Sequence[str] = CONNECTIONS,
 ) -> bool:
     """Return whether a connection comes from this machine and, where that can be told, this user.
 
     Args:
         peer: Address and port of the other side.
         local: Those of ours.
-        table: The system's list of connections; where there is none (macOS, Windows) the token is
-            all that tells users apart.
+        tables: The system's lists of connections; where there are none (macOS, Windows) the token
+            is all that tells users apart.
     """
     if peer is None or local is None:
         return False
@@ -102,21 +108,28 @@ def is_neighbour(
         return False
     if not loopback:
         return False
-    try:
-        with open(table, encoding="ascii") as file:
-            rows = file.readlines()[1:]
-    except OSError:
-        return True
-    return user_of(rows, peer, local) == os.geteuid()
+    known = False
+    for table in tables:
+        try:
+            with open(table, encoding="ascii") as file:
+                rows = file.readlines()[1:]
+        except OSError:
+            continue
+        known = True
+        user = user_of(rows, peer, local)
+        if user is not None:
+            return user == os.geteuid()
+    return not known
 
 
 def user_of(rows: Iterable[str], peer: tuple[str, int], local: tuple[str, int]) -> int | None:
     """Return the user id of the socket at *peer* that is connected to *local*, from the table."""
     wanted = [_as_in_table(peer), _as_in_table(local)]
+    mapped = [_MAPPED + one for one in wanted]
     for row in rows:
         # sl local_address rem_address st tx:rx tr:when retrnsmt uid …
         columns = row.split()
-        if len(columns) > 7 and columns[1:3] == wanted:
+        if len(columns) > 7 and columns[1:3] in (wanted, mapped):
             return int(columns[7])
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,18 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..stores import private
-from ..stores.locks import caches, xdg_directory
+from ..stores.locks import caches, digest, xdg_directory
 
-_PREFIX = "run-"
+
+def _prefix() -> str:
+    """Return how the names of this machine's directories begin.
+
+    A home directory may be shared by machines, or by containers with process ids of their own.
+    """
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return f"run-{digest(f'{platform.node()} {space}')[:8]}-"
 
 
 def runtime_directory(environ: Mapping[str, str]) -> Path:
@@ -39,7 +49,7 @@ def make_private_directory(environ: Mapping[str, str]) -> Path:
     try:
         private.make_directory(base, exclusive=True)
         _sweep(base)
-        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+        return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=base))
     except OSError as error:
         raise ConfigError(
             f"no private directory can be made in {base}: {error.strerror or error}",
@@ -51,15 +61,18 @@ def make_private_directory(environ: Mapping[str, str]) -> Path:
 def private_directory(environ: Mapping[str, str]) -> Iterator[Path]:
     """Give a directory of mode 0700, deleted at the end with all that is in it."""
     path = make_private_directory(environ)
+    owner = os.getpid()
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        if os.getpid() == owner:  # not a forked child, which leaves the same ``with``
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _sweep(base: Path) -> None:
-    for one in base.glob(f"{_PREFIX}*-*"):
-        number = one.name.removeprefix(_PREFIX).partition("-")[0]
+    prefix = _prefix()
+    for one in base.glob(f"{prefix}*-*"):
+        number = one.name.removeprefix(prefix).partition("-")[0]
         if number.isascii() and number.isdigit() and not _runs(int(number)):
             shutil.rmtree(one, ignore_errors=True)
 
@@ -92,7 +105,7 @@ def read_variables(path: str) -> dict[str, str]:
     Raises:
         ConfigError: the file is gone, or is not of this user alone.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         found = json.loads(private.read(Path(path)))
         if isinstance(found, dict):
             return {str(name): str(value) for name, value in found.items()}

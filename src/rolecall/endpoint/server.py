@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import secrets
 import socket
 import threading
@@ -18,6 +20,8 @@ from .app import App, Page, Served
 from .guard import MOST_HEADER_BYTES, is_neighbour
 from .status import Status
 
+log: logging.Logger = logging.getLogger("rolecall.endpoint")
+
 ADDRESS = "127.0.0.1"
 
 #: [NIST SP 800-63B asks for 64 bits of a secret that can be guessed online]
@@ -29,6 +33,10 @@ KEEP_ALIVE_SECONDS = 30
 #: A child with more programs than that at once has its oldest idle connections closed.
 MOST_CONNECTIONS = 128
 START_SECONDS = 10.0
+
+#: How often to look whether credentials are due: asyncio's clock does not count a suspended
+#: machine's time, and a source that fails is left alone for a while by the rules.
+_SOONEST, _LATEST = 0.25, 30.0
 
 
 class _Connections:
@@ -49,11 +57,35 @@ class _Connections:
         self._open.pop(connection, None)
 
 
+class _Whisper(logging.LoggerAdapter[logging.Logger]):
+    """uvicorn's words at the lowest level: it calls what a stranger sends a warning."""
+
+    def __init__(self) -> None:
+        super().__init__(log, {})
+
+    @property
+    def level(self) -> int:
+        """A level at which uvicorn does not log each connection."""
+        return logging.WARNING
+
+    def log(self, level: int, msg: object, *args: object, **keywords: Any) -> None:
+        # Without the traceback, which would show what was asked for.
+        keywords.pop("exc_info", None)
+        super().log(logging.DEBUG, msg, *args, **keywords)
+
+
 class _Connection(H11Protocol):
     """One connection, which is closed unless it is a neighbour's and says quickly what it wants."""
 
     #: Those of its endpoint. Not "connections", which is uvicorn's own set.
     neighbours: _Connections
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        # uvicorn's own are the program's, if it is a server itself: paths are not to be in them,
+        # and what a stranger sends is no news on anybody's terminal.
+        self.access_log = False
+        self.logger: Any = _Whisper()
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, or close it at once."""
@@ -113,16 +145,24 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is up, and why it is not."""
+    """A server that says when it is up, and why it is not; and that renews what it serves."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, served: Iterable[Served]) -> None:
         super().__init__(config)
         self.up = threading.Event()
         self.trouble: BaseException | None = None
+        self._served = tuple(served)
+        self._renewing: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._renewing = [asyncio.ensure_future(renewing(one)) for one in self._served]
         self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in self._renewing:
+            task.cancel()
+        await super().shutdown(sockets)
 
     def serve_in_thread(self, sockets: list[socket.socket]) -> None:
         try:
@@ -131,6 +171,16 @@ class _Server(uvicorn.Server):
             self.trouble = error
         finally:
             self.up.set()
+
+
+async def renewing(served: Served) -> None:
+    """Renew *served* when that is due, asked for or not: whoever asks next gets long-lived ones.
+
+    An SDK that asks every fifty minutes would else be handed what has ten minutes left.
+    """
+    while True:
+        await asyncio.sleep(min(max(served.seconds_until_due(), _SOONEST), _LATEST))
+        served.renew()
 
 
 class Endpoint:
@@ -153,12 +203,14 @@ class Endpoint:
             if port:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((ADDRESS, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._socket.close()
+            reason = getattr(error, "strerror", None) or "there is no such port"
             raise ConfigError(
-                f"port {port} of {ADDRESS} cannot be had: {error.strerror}",
+                f"port {port} of {ADDRESS} cannot be had: {reason}",
                 hint="leave the port out for one that is free",
             ) from None
+        self._listening = self._socket.dup()  # uvicorn closes the one it is given
         self.host: str = f"{ADDRESS}:{self._socket.getsockname()[1]}"
         self.status: Status = Status(self.served)
         pages: dict[str, tuple[str, Page]] = {}
@@ -166,6 +218,8 @@ class Endpoint:
         self.tokens: dict[str, str] = {}
         for one in self.served:
             self.urls[one.name], self.tokens[one.name] = self._page(pages, one)
+        self.status_url: str
+        self.status_token: str
         self.status_url, self.status_token = self._page(pages, self.status)
         self._app = App(self.host, pages)
         self._server: _Server | None = None
@@ -195,7 +249,6 @@ class Endpoint:
             lifespan="off",
             interface="asgi3",
             log_config=None,
-            access_log=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
@@ -208,15 +261,20 @@ class Endpoint:
         config.load()
         # Without what uvicorn puts around it, which logs paths at its lowest level.
         config.loaded_app = self._app
-        self._server = _Server(config)
+        self._server = _Server(config, self.served)
         self._thread = threading.Thread(
             target=self._server.serve_in_thread,
             args=([self._socket],),
             name="rolecall-endpoint",
             daemon=True,
         )
-        self._thread.start()
-        if not self._server.up.wait(START_SECONDS) or not self._server.started:
+        try:
+            self._thread.start()
+            up = self._server.up.wait(START_SECONDS)
+        except BaseException:  # an interrupt
+            self.stop()
+            raise
+        if not up or not self._server.started:
             trouble = self._server.trouble
             self.stop()
             raise ConfigError(
@@ -228,8 +286,12 @@ class Endpoint:
         if self._server is not None:
             self._server.should_exit = True
             self._server.force_exit = True
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(START_SECONDS)
+        with contextlib.suppress(OSError):
+            # A forked child has the socket, too, and would keep the port.
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
         self._socket.close()
 
     def __enter__(self) -> Endpoint:

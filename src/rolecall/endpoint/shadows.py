@@ -1,21 +1,27 @@
 """What a default profile has that would win over the credentials a child is given.
 
-The files are changed as text, line by line, so that all else in them stays as it is written.
+The files are changed as text, line by line, so that all else in them stays as it is written. Where
+a line belongs is decided as Python's `configparser` does, which botocore reads them with.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from ..chain.config_file import CONFIG_FILE, CREDENTIALS_FILE
+from ..chain.config_file import CONFIG_FILE, CREDENTIALS_FILE, expanded_path
 from ..errors import ConfigError
-from ..stores.locks import expanded
 
 CONFIG = "AWS_CONFIG_FILE"
 CREDENTIALS = "AWS_SHARED_CREDENTIALS_FILE"
-_USUAL = {CONFIG: CONFIG_FILE, CREDENTIALS: CREDENTIALS_FILE}
+#: boto 2's file, whose keys botocore still takes before an endpoint's.
+BOTO = "BOTO_CONFIG"
+_USUAL = {
+    CONFIG: (CONFIG_FILE,),
+    CREDENTIALS: (CREDENTIALS_FILE,),
+    BOTO: ("~/.boto", "/etc/boto.cfg"),
+}
 
 PROCESS = "credential_process"
 
@@ -31,32 +37,40 @@ CREDENTIAL_KEYS = frozenset(
     }
 )  # fmt: skip
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_SECTION = re.compile(r"\[(?P<name>.+)\]")
+_KEY = re.compile(r"(?P<key>.*?)\s*[=:]")
 # SDKs differ in how much white space they bear, and in whether [profile default] is [default].
-_SECTION = re.compile(r"\s*\[\s*(?P<name>[^\]]*?)\s*\]")
 _DEFAULT = re.compile(r"(?:profile\s+)?(?P<quote>[\"']?)default(?P=quote)")
-_KEY = re.compile(r"(?P<key>[^\s#;=:\[][^=:]*?)\s*[=:]")
+
+
+def path_of(variable: str, environ: Mapping[str, str]) -> str:
+    """Return the file that is read for *variable*: the one it names, or the first usual one."""
+    named = environ.get(variable)
+    if named:
+        return named
+    usual = _USUAL[variable]
+    there = (path for path in usual if os.path.isfile(expanded_path(path, environ)))
+    return next(there, usual[0])
 
 
 def texts(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what AWS's two files hold, by the variable that names each; "" if it is not there.
+    """Return what the files hold, by the variable that names each; "" if one is not there.
 
     Raises:
         ConfigError: a file cannot be read.
     """
     found = {}
-    for variable, usual in _USUAL.items():
-        path = environ.get(variable) or usual
+    for variable in _USUAL:
+        path = path_of(variable, environ)
+        full = expanded_path(path, environ)
+        found[variable] = ""
+        if not os.path.isfile(full):
+            continue  # nor do the SDKs read what is no file
         try:
-            with open(
-                expanded(path, environ), encoding="utf-8", errors="surrogateescape", newline=""
-            ) as file:
+            with open(full, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 found[variable] = file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            found[variable] = ""
         except OSError as error:
-            if path == os.devnull:
-                found[variable] = ""
-                continue
             raise ConfigError(
                 f"{path}: cannot be read: {error.strerror or type(error).__name__}",
                 hint=f"check its permissions, or let {variable} name another file",
@@ -64,51 +78,81 @@ def texts(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def without_default_credentials(text: str, *, config: bool) -> str:
-    """Return *text* of a file without what its default profile would take credentials from.
-
-    Args:
-        config: Whether it is ``~/.aws/config``, where ``[profile default]`` is another spelling.
-    """
-    return "".join(line for line, key in _lines(text, config) if key not in CREDENTIAL_KEYS)
+def without_credentials(text: str, variable: str) -> str:
+    """Return *text* of the file for *variable* without what a child would take credentials from."""
+    return "".join(line for line, key in lines(text, variable) if key not in CREDENTIAL_KEYS)
 
 
 def with_default_process(text: str, command: str) -> str:
-    """Return *text* of ``~/.aws/config`` with *command* as the default profile's process."""
+    """Return *text* of ``~/.aws/config`` with *command* as the default profile's process.
+
+    In each section that somebody takes for the default profile's.
+    """
     line = f"{PROCESS} = {command}\n"
     kept: list[str] = []
-    for one in text.splitlines(keepends=True):
-        kept.append(one if one.endswith("\n") else one + "\n")
-        section = _SECTION.match(one)
-        if line and section and _DEFAULT.fullmatch(section["name"]):
+    plain = False
+    for one, _ in lines(text, CONFIG):
+        kept.append(one if one.endswith(("\n", "\r")) else f"{one}\n")
+        section = _SECTION.match(one.strip("\ufeff \t\r\n"))
+        if section and _DEFAULT.fullmatch(section["name"].strip()) and not one[:1].isspace():
             kept.append(line)
-            line = ""
-    return "".join(kept) + (f"[default]\n{line}" if line else "")
+            plain = plain or section["name"] == "default"
+    return "".join(kept) + ("" if plain else f"[default]\n{line}")
 
 
 def shadowing(environ: Mapping[str, str]) -> list[str]:
-    """Return what a child with *environ* has in its default profile: ``FILE line N: KEY`` each."""
+    """Return what would win over a child's credentials: ``FILE line N: KEY`` each."""
     found = []
     for variable, text in texts(environ).items():
-        path = environ.get(variable) or _USUAL[variable]
-        for number, (_, key) in enumerate(_lines(text, variable == CONFIG), 1):
+        path = path_of(variable, environ)
+        for number, (_, key) in enumerate(lines(text, variable), 1):
             if key in CREDENTIAL_KEYS:
                 found.append(f"{path} line {number}: {key}")
     return found
 
 
-def _lines(text: str, config: bool) -> Iterator[tuple[str, str]]:
-    """Yield each line with the key of the default profile that it belongs to, or ""."""
+def _is_default(name: str) -> bool:
+    # What is under [DEFAULT] goes for each profile: configparser's own.
+    return name == "DEFAULT" or name.strip() == "default"
+
+
+def _is_default_of_config(name: str) -> bool:
+    return _is_default(name) or bool(_DEFAULT.fullmatch(name.strip()))
+
+
+def _is_boto(name: str) -> bool:
+    return name in ("DEFAULT", "Credentials")
+
+
+_SECTIONS: Mapping[str, Callable[[str], bool]] = {
+    CONFIG: _is_default_of_config,
+    CREDENTIALS: _is_default,
+    BOTO: _is_boto,
+}
+
+
+def lines(text: str, variable: str) -> Iterator[tuple[str, str]]:
+    """Yield each line of the file for *variable*, and which key of the section in question it is.
+
+    "": none of that section.
+    """
+    wanted = _SECTIONS[variable]
     inside = False
-    key = ""
-    for line in text.splitlines(keepends=True):
-        section = _SECTION.match(line)
-        if section:
-            name = section["name"]
-            inside = name == "default" or (config and bool(_DEFAULT.fullmatch(name)))
-            key = ""
-        elif inside and not line[:1].isspace():
-            match = _KEY.match(line)
-            key = match["key"].strip().lower() if match else ""
-        # A line that begins with white space goes on with the key above it, or is empty.
-        yield line, key if line.strip() else ""
+    key, indent = "", 0
+    for line in _LINE.findall(text):
+        bare = line.strip("\ufeff \t\r\n\f\v")
+        if not bare or bare[0] in "#;":
+            yield line, ""
+            continue
+        depth = len(line) - len(line.lstrip())
+        if not (key and depth > indent):
+            indent = depth
+            section = _SECTION.match(bare)
+            if section:
+                inside, key = wanted(section["name"]), ""
+            else:
+                match = _KEY.match(bare)
+                # Outside of it, too: what is indented more goes on with it.
+                key = (match["key"] if match else bare).strip().lower()
+        # else it goes on with the value of the key above
+        yield line, key if inside else ""

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import RolecallError
 from ..refresh.state import read
@@ -77,19 +78,23 @@ class Running:
     Attributes:
         what: The command line's own words for it: ``exec deploy``, ``serve``.
         token: Opens its status page only.
+        file: The note.
     """
 
     pid: int
     what: str
     url: str
-    token: str
+    token: str = field(repr=False)
+    file: Path
 
 
 @contextmanager
 def noted(what: str, url: str, token: str, environ: Mapping[str, str]) -> Iterator[None]:
     """Note inside ``with`` that an endpoint runs, in a file of this user's."""
     folder = _folder(environ)
-    file = folder / f"{os.getpid()}.json"
+    owner = os.getpid()
+    # A process may have several, each with a port of its own.
+    file = folder / f"{owner}-{urlsplit(url).port}.json"
     text = json.dumps({"pid": os.getpid(), "what": what, "url": url, "token": token})
     with suppress(OSError):  # then `top` does not see it
         private.make_directory(folder, exclusive=True)
@@ -97,15 +102,16 @@ def noted(what: str, url: str, token: str, environ: Mapping[str, str]) -> Iterat
     try:
         yield
     finally:
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
+        if os.getpid() == owner:  # not a forked child, which leaves the same ``with``
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
 
 def running(environ: Mapping[str, str]) -> list[Running]:
     """Return the endpoints of this user that have noted themselves; some may be gone."""
     found = []
     for file in sorted(_folder(environ).glob("*.json")):
-        with suppress(OSError, ValueError, TypeError, KeyError):
+        with suppress(OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             values = json.loads(private.read(file))
             found.append(
                 Running(
@@ -113,15 +119,16 @@ def running(environ: Mapping[str, str]) -> list[Running]:
                     what=str(values["what"]),
                     url=str(values["url"]),
                     token=str(values["token"]),
+                    file=file,
                 )
             )
     return found
 
 
-def forget(one: Running, environ: Mapping[str, str]) -> None:
+def forget(one: Running) -> None:
     """Delete the note of an endpoint that is gone."""
     with suppress(OSError):
-        (_folder(environ) / f"{one.pid}.json").unlink(missing_ok=True)
+        one.file.unlink(missing_ok=True)
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -15,6 +15,9 @@ from .state import Failure, Held, Instant, State
 #: ``2^rejections`` seconds, at most this: a revoked role rejects every new key at once.
 LONGEST_DISBELIEF_SECONDS = 300.0
 
+#: A source that hands out what is old already is asked again no sooner than that.
+SOONEST_REFRESH_SECONDS = 30.0
+
 
 def landed(
     state: State,
@@ -37,9 +40,14 @@ def landed(
         # The clock may have been set between the request and its answer: the shorter life counts.
         lifetime = min(expires - sent.wall, expires - now.wall + now.boot - sent.boot)
     dead_at = sent.boot + lifetime
-    windows = policy.windows_for(lifetime)
+    # Of a session that somebody else fetched a while ago, the whole life counts, as it does for
+    # them; but never is what has just landed due at once.
+    windows = policy.windows_for(_whole_life(credentials, lifetime))
+    soonest = sent.boot + min(lifetime / 2, SOONEST_REFRESH_SECONDS)
     refresh_at = (
-        math.inf if math.isinf(dead_at) else dead_at - windows.ahead * (1 - policy.jitter * chance)
+        math.inf
+        if math.isinf(dead_at)
+        else max(dead_at - windows.ahead * (1 - policy.jitter * chance), soonest)
     )
     new = Held(
         credentials=credentials,
@@ -60,6 +68,13 @@ def landed(
     if held is not None:
         _same_identity(held, new)
     return replace(state, held=new, failure=None)
+
+
+def _whole_life(credentials: Credentials, left: float) -> float:
+    """Return how many seconds *credentials* live from first to last; *left*, if it is not known."""
+    if credentials.issued_at is None or credentials.expires_at is None:
+        return left
+    return max(left, (credentials.expires_at - credentials.issued_at).total_seconds())
 
 
 def _same_identity(held: Held, new: Held) -> None:

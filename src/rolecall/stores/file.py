@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,32 @@ from .locks import FileLocks, caches, digest, expanded
 #: Keys that are a file name on every system, whether or not it tells capitals apart. All others
 #: go by their hash.
 _PLAIN_KEY = re.compile(r"(?!sha256-)[a-z0-9][a-z0-9_-]{0,127}")
+
+#: Names that keys of ours and of the AWS CLI have as files: a digest, whatever is in the file. A
+#: directory that somebody chose may have other files with .json at the end.
+_DIGEST_FILE = re.compile(r"(?:(?:sha256-)?[0-9a-f]{64}|[0-9a-f]{40})\.json")
+
+#: What a process that was killed while it wrote an entry leaves behind.
+_TORN_FILE = re.compile(r"\.[a-z0-9_]{8}\.tmp")
+
+#: Nobody takes so long to write an entry.
+_TORN_AFTER_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One entry in the directory of a `FileStore`.
+
+    Attributes:
+        key: None: not known, for the file cannot be read.
+        credentials: None: it cannot be read or trusted, and is a miss to whoever asks for it.
+        role: The ARN that STS gave with them, in what other tools have written.
+    """
+
+    path: Path
+    key: str | None
+    credentials: Credentials | None
+    role: str | None = None
 
 
 class FileStore:
@@ -90,6 +118,44 @@ class FileStore:
     def lock(self, key: str, timeout: timedelta) -> AbstractContextManager[bool | None]:
         """Hold the lock of *key* among processes, or go on without it after *timeout*."""
         return self._locks.lock(key, timeout)
+
+    def entries(self) -> Iterator[Kept]:
+        """Yield what is stored, expired or not; files that are not the store's are left out."""
+        for path in self._files():
+            try:
+                document = json.loads(private.read(path))
+            except FileNotFoundError:
+                continue  # somebody was quicker
+            except (OSError, ValueError, RecursionError):
+                document = None
+            ours = document.get("rolecall") if isinstance(document, Mapping) else None
+            key = ours.get("key") if isinstance(ours, Mapping) else path.stem
+            if not isinstance(key, str) or self._file(key) != path:
+                key = None
+            found = None if key is None else from_document(document, key, self._clock)
+            if found is not None or _DIGEST_FILE.fullmatch(path.name):
+                yield Kept(path=path, key=key, credentials=found, role=_role_in(document))
+
+    def discard(self, entry: Kept) -> bool:
+        """Delete the file of *entry*; return whether it was there, and is gone."""
+        try:
+            entry.path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._complain("deleted", entry.path.stem, error)
+            return False
+        return True
+
+    def sweep(self) -> None:
+        """Delete what processes that were killed while they wrote an entry have left behind."""
+        sweep(self.path, self._clock)
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self.path.iterdir() if path.suffix == ".json")
+        except OSError:  # it is not there, or not ours
+            return []
 
     def read_document(self, key: str) -> Any:
         """Return the JSON value stored under *key*.
@@ -178,6 +244,27 @@ class JSONFileCache:
         if key not in self:
             raise KeyError(key)
         self.store.delete(key)
+
+
+def sweep(directory: Path, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Delete half-written entries from *directory*, whose writers must have died."""
+    with suppress(OSError):
+        for path in directory.iterdir():
+            if not _TORN_FILE.fullmatch(path.name):
+                continue
+            with suppress(OSError):
+                found = path.lstat()
+                mine = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+                old = found.st_mtime < clock.time() - _TORN_AFTER_SECONDS
+                if mine and old and stat.S_ISREG(found.st_mode):
+                    path.unlink()
+
+
+def _role_in(document: object) -> str | None:
+    """Return who STS said that the credentials of *document* are, if it is there."""
+    user = document.get("AssumedRoleUser") if isinstance(document, Mapping) else None
+    arn = user.get("Arn") if isinstance(user, Mapping) else None
+    return arn if isinstance(arn, str) else None
 
 
 def _iso(value: object) -> str:
