@@ -10,7 +10,7 @@ How a page is read:
 * Under ``<!-- in another terminal -->`` a command runs beside all others, until it is interrupted;
   under ``<!-- ends with 2 -->`` it must fail so.
 * ``run`` of a workflow is run as GitHub's runner does. ``rolecall …`` in a line of prose or a table
-  must be a command line that exists.
+  must be a command line that exists; those in the tables of ``migrate-from-…`` are run.
 
 Programs that cannot run here have a stand-in, which asks STS who it is (`docs_world.stand_in`).
 """
@@ -22,7 +22,15 @@ from pathlib import Path
 
 import pytest
 
-from docs_world.commands import TYPED, differences, parsed, sheet_of, typed, words_in_prose
+from docs_world.commands import (
+    TYPED,
+    differences,
+    in_tables,
+    parsed,
+    sheet_of,
+    typed,
+    words_in_prose,
+)
 from docs_world.world import World
 from rolecall.testing import StrictCloud
 from test_docs import DOCS, PAGES, REFERENCE, Block, blocks_of, name_of, without_blocks
@@ -59,6 +67,22 @@ def test_what_a_page_says_to_type_does_what_it_says(
     assert world.strangers() == []
     shown = "".join(line for one in sheet.commands for line in one.shown or ())
     assert world.prompts == shown.count("MFA code for "), "codes asked for that no reader is told"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in TYPED_PAGES if page.stem.startswith("migrate-")], ids=name_of
+)
+def test_what_a_table_gives_for_another_tools_command_works(
+    page: Path, cloud: StrictCloud, tmp_path: Path
+) -> None:
+    commands = in_tables(page.read_text(encoding="utf-8"))
+    world = World(cloud, tmp_path / "home", sheet_of(page))
+
+    seen = world.try_each(commands)
+
+    assert commands
+    assert [one.wrong for one in seen if one.wrong] == []
+    assert world.strangers() == []
 
 
 def untyped_blocks(page: Path) -> list[str]:

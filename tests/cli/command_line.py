@@ -35,10 +35,10 @@ print(sts.get_caller_identity()["Arn"])
 #: What `exec` does around a child, without AWS.
 PARENT = """
 import os, sys
-from rolecall.cli.children import run, signals_kept, without_core_dumps
+from rolecall.cli.children import as_given, run, signals_kept, without_core_dumps
 core = without_core_dumps()
 with signals_kept():
-    sys.exit(run(sys.argv[1:], dict(os.environ), core=core))
+    sys.exit(run(sys.argv[1:], as_given(os.environ), core=core))
 """
 
 #: Says of each signal which it is and who sent it, until it is told to end.

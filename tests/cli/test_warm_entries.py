@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.cli import process_cache, warm
+from rolecall.cli.formats import as_json
 from rolecall.clock import SYSTEM_CLOCK
 from rolecall.refresh import Refresher
 from rolecall.sessions.handing import HANDING_POLICY
@@ -27,11 +31,37 @@ BOOT = "fake-boot"
 FRESH_SECONDS = 35 * 60.0
 
 
-def refresher(lifetime: timedelta = HOUR) -> Refresher:
-    """Return a refresher that holds a session of *lifetime*."""
-    made = Refresher(FakeSource(SYSTEM_CLOCK, lifetime), policy=HANDING_POLICY)
-    made.get()
-    return made
+def refresher(**values: Any) -> Refresher:
+    """Return a refresher that holds an hour's session, of which *values* are changed."""
+    source = FakeSource(SYSTEM_CLOCK, HOUR)
+    issued = datetime.fromtimestamp(SYSTEM_CLOCK.time(), timezone.utc)
+    made = source.make(1, issued)
+    source.answer = replace(made, **{"issued_at": issued, **values})
+    found = Refresher(source, policy=HANDING_POLICY)
+    found.get()
+    return found
+
+
+class Keeper:
+    """Keeps a session that has just been made, and tells where.
+
+    Attributes:
+        answer: What is printed of the session that was kept last.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.answer = ""
+
+    def __call__(
+        self, *files: Path, asked: str = ASKED, pins: list[str] | None = None, **values: Any
+    ) -> Path:
+        if pins is None:
+            pins = [warm.pin(str(file)) for file in files] or [warm.pin("/nowhere")]
+        of = refresher(**values)
+        self.answer = as_json(of.get())
+        process_cache.keep(str(self.place), asked, pins, of, of.get())
+        return self.place / warm.name_of(asked)
 
 
 @pytest.fixture
@@ -40,17 +70,8 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keep(place: Path) -> Callable[..., Path]:
-    """Return a function that keeps an answer, and tells where."""
-
-    def keep(
-        *files: Path, asked: str = ASKED, answer: str = ANSWER, lifetime: timedelta = HOUR
-    ) -> Path:
-        names = [str(file) for file in files] or ["/nowhere"]
-        process_cache.keep(str(place), asked, names, refresher(lifetime), answer)
-        return place / warm.name_of(asked)
-
-    return keep
+def keep(place: Path) -> Keeper:
+    return Keeper(place)
 
 
 class Clocks:
@@ -90,12 +111,12 @@ def entry(clocks: Clocks, *, refresh_in: float = FRESH_SECONDS, asked: str = ASK
 # Whole, and the user's own
 
 
-def test_what_was_kept_is_read(keep: Callable[..., Path]) -> None:
-    assert warm.read(str(keep()), ASKED) == ANSWER
+def test_what_was_kept_is_read(keep: Keeper) -> None:
+    assert warm.read(str(keep()), ASKED) == keep.answer
 
 
 def test_an_entry_answers_no_other_question_though_it_has_the_same_name(
-    keep: Callable[..., Path],
+    keep: Keeper,
 ) -> None:
     path = keep()
 
@@ -104,12 +125,12 @@ def test_an_entry_answers_no_other_question_though_it_has_the_same_name(
     assert warm.read(str(path), "") is None
 
 
-def test_every_entry_that_is_cut_short_is_a_miss(keep: Callable[..., Path]) -> None:
+def test_every_entry_that_is_cut_short_is_a_miss(keep: Keeper) -> None:
     path = keep()
     whole = path.read_bytes()
 
     # From where the answer begins on, it is the answer that is cut: writes are atomic for that.
-    for length in range(len(whole) - len(ANSWER)):
+    for length in range(len(whole) - len(keep.answer)):
         path.write_bytes(whole[:length])
         try:
             assert warm.read(str(path), ASKED) is None, length
@@ -134,7 +155,7 @@ def test_no_noise_is_taken_for_an_answer(
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o610])
-def test_an_entry_that_others_may_use_is_a_miss(keep: Callable[..., Path], mode: int) -> None:
+def test_an_entry_that_others_may_use_is_a_miss(keep: Keeper, mode: int) -> None:
     path = keep()
     path.chmod(mode)
 
@@ -142,7 +163,7 @@ def test_an_entry_that_others_may_use_is_a_miss(keep: Callable[..., Path], mode:
 
 
 def test_an_entry_of_somebody_elses_is_a_miss(
-    keep: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    keep: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = keep()
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
@@ -151,7 +172,7 @@ def test_an_entry_of_somebody_elses_is_a_miss(
 
 
 def test_a_link_a_directory_a_fifo_and_something_huge_are_misses_at_once(
-    keep: Callable[..., Path], tmp_path: Path
+    keep: Keeper, tmp_path: Path
 ) -> None:
     """Whoever opened a FIFO the plain way would wait until somebody writes into it."""
     path = keep()
@@ -166,10 +187,10 @@ def test_a_link_a_directory_a_fifo_and_something_huge_are_misses_at_once(
         warm.read(str(path), ASKED)
     for name in ("directory", "fifo", "huge"):
         assert warm.read(str(tmp_path / name), ASKED) is None, name
-    assert warm.read(str(whole), ASKED) == ANSWER
+    assert warm.read(str(whole), ASKED) == keep.answer
 
 
-def test_no_descriptor_is_left_open_by_a_miss(keep: Callable[..., Path], tmp_path: Path) -> None:
+def test_no_descriptor_is_left_open_by_a_miss(keep: Keeper, tmp_path: Path) -> None:
     path = keep()
     path.chmod(0o644)
     (tmp_path / "directory").mkdir()
@@ -197,9 +218,7 @@ def test_an_entry_is_good_until_it_is_to_be_renewed_and_not_a_moment_longer(
     assert (before, warm.read(str(path), ASKED)) == (ANSWER, None)
 
 
-def test_an_hours_session_is_printed_for_35_minutes(
-    clocks: Clocks, keep: Callable[..., Path]
-) -> None:
+def test_an_hours_session_is_printed_for_35_minutes(clocks: Clocks, keep: Keeper) -> None:
     clocks.wall, clocks.boot = SYSTEM_CLOCK.time(), SYSTEM_CLOCK.boottime()
     path = str(keep())
 
@@ -207,7 +226,7 @@ def test_an_hours_session_is_printed_for_35_minutes(
     before = warm.read(path, ASKED)
     clocks.tick(10)
 
-    assert (before, warm.read(path, ASKED)) == (ANSWER, None)
+    assert (before, warm.read(path, ASKED)) == (keep.answer, None)
 
 
 @pytest.mark.parametrize("seconds", [-86400.0, -6.0, 6.0, 600.0])
@@ -256,7 +275,7 @@ def test_after_another_start_the_wall_clock_alone_decides(clocks: Clocks, place:
 
 
 def test_without_a_second_clock_the_wall_clock_decides(
-    clocks: Clocks, keep: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    clocks: Clocks, keep: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = SYSTEM_CLOCK.time()
     monkeypatch.setattr(warm, "clocks", lambda: (now, None, ""))
@@ -267,10 +286,10 @@ def test_without_a_second_clock_the_wall_clock_decides(
         monkeypatch.setattr(warm, "clocks", lambda age=age: (now + age, None, ""))
         found.append(warm.read(path, ASKED))
 
-    assert found == [ANSWER, None, None]
+    assert found == [keep.answer, None, None]
 
 
-def test_what_is_due_already_is_not_kept(keep: Callable[..., Path], clocks: Clocks) -> None:
+def test_what_is_due_already_is_not_kept(keep: Keeper, clocks: Clocks) -> None:
     clocks.wall, clocks.boot = SYSTEM_CLOCK.time() + 3600, SYSTEM_CLOCK.boottime() + 3600
 
     assert not keep().exists()
@@ -303,7 +322,7 @@ def replaced(path: Path) -> None:
 @pytest.mark.parametrize("change", [changed, replaced, Path.unlink])
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_file_that_changed_in_any_way_makes_it_a_miss(
-    keep: Callable[..., Path], tmp_path: Path, which: int, change: Callable[[Path], object]
+    keep: Keeper, tmp_path: Path, which: int, change: Callable[[Path], object]
 ) -> None:
     files = [tmp_path / "config", tmp_path / "credentials"]
     for file in files:
@@ -313,21 +332,21 @@ def test_a_file_that_changed_in_any_way_makes_it_a_miss(
 
     change(files[which])
 
-    assert (before, warm.read(path, ASKED)) == (ANSWER, None)
+    assert (before, warm.read(path, ASKED)) == (keep.answer, None)
 
 
-def test_a_file_that_comes_to_be_makes_it_a_miss(keep: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_file_that_comes_to_be_makes_it_a_miss(keep: Keeper, tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     path = str(keep(file))
     before = warm.read(path, ASKED)
 
     file.touch()
 
-    assert (before, warm.read(path, ASKED)) == (ANSWER, None)
+    assert (before, warm.read(path, ASKED)) == (keep.answer, None)
 
 
 @pytest.mark.parametrize("name", ["tab\there", "fünf", "\udcff", " ", "None"])
-def test_files_may_have_any_name(keep: Callable[..., Path], tmp_path: Path, name: str) -> None:
+def test_files_may_have_any_name(keep: Keeper, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_text("a")
     path = str(keep(file))
@@ -335,11 +354,11 @@ def test_files_may_have_any_name(keep: Callable[..., Path], tmp_path: Path, name
 
     file.write_text("b")
 
-    assert (before, warm.read(path, ASKED)) == (ANSWER, None)
+    assert (before, warm.read(path, ASKED)) == (keep.answer, None)
 
 
 def test_a_file_whose_name_has_lines_is_no_reason_to_keep_half_an_entry(
-    keep: Callable[..., Path], tmp_path: Path
+    keep: Keeper, tmp_path: Path
 ) -> None:
     assert not keep(tmp_path / "two\nlines").exists()
 
@@ -347,9 +366,7 @@ def test_a_file_whose_name_has_lines_is_no_reason_to_keep_half_an_entry(
 # Writing
 
 
-def test_entries_are_of_the_user_alone_whatever_the_umask(
-    keep: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_entries_are_of_the_user_alone_whatever_the_umask(keep: Keeper, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         path = keep()
@@ -361,7 +378,7 @@ def test_entries_are_of_the_user_alone_whatever_the_umask(
         assert directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_where_others_may_write_nothing_is_kept(keep: Callable[..., Path], place: Path) -> None:
+def test_where_others_may_write_nothing_is_kept(keep: Keeper, place: Path) -> None:
     place.mkdir(parents=True)
     place.chmod(0o777)
 
@@ -369,7 +386,7 @@ def test_where_others_may_write_nothing_is_kept(keep: Callable[..., Path], place
 
 
 def test_where_no_directory_can_be_nothing_is_kept_and_nothing_said(
-    keep: Callable[..., Path], place: Path, capsys: pytest.CaptureFixture[str]
+    keep: Keeper, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place.parent.mkdir()
     place.write_text("a file")
@@ -380,7 +397,7 @@ def test_where_no_directory_can_be_nothing_is_kept_and_nothing_said(
 
 
 def test_a_link_in_an_entrys_place_is_replaced_and_its_target_unharmed(
-    keep: Callable[..., Path], place: Path, tmp_path: Path
+    keep: Keeper, place: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "precious"
     target.write_text("precious")
@@ -391,11 +408,11 @@ def test_a_link_in_an_entrys_place_is_replaced_and_its_target_unharmed(
 
     assert target.read_text() == "precious"
     assert not path.is_symlink()
-    assert warm.read(str(path), ASKED) == ANSWER
+    assert warm.read(str(path), ASKED) == keep.answer
 
 
 def test_what_is_too_old_for_any_session_is_deleted_by_the_next_who_writes(
-    keep: Callable[..., Path], place: Path
+    keep: Keeper, place: Path
 ) -> None:
     place.mkdir(parents=True, mode=0o700)
     now = SYSTEM_CLOCK.time()
@@ -408,32 +425,71 @@ def test_what_is_too_old_for_any_session_is_deleted_by_the_next_who_writes(
     assert {"1" * 16, kept.name} == {one.name for one in place.iterdir()}
 
 
-def test_sixteen_writers_leave_readers_a_whole_entry_at_every_moment(
-    keep: Callable[..., Path],
-) -> None:
-    answers = [ANSWER.replace("0001", f"{number:04d}") * (number + 1) for number in range(16)]
-    path = keep(answer=answers[0])
+def test_sixteen_writers_leave_readers_a_whole_entry_at_every_moment(place: Path) -> None:
+    # Of different lengths, so that no two writes mixed could look like one.
+    keepers = [Keeper(place) for _ in range(16)]
+    ids = [f"ASIAFAKE{number:04d}{'0' * 100 * number}" for number in range(16)]
+    path = keepers[0](access_key=ids[0])
 
     with ThreadPoolExecutor(16) as writers:
-        writing = [writers.submit(keep, answer=answer) for _ in range(4) for answer in answers]
+        writing = [
+            writers.submit(keeper, access_key=access_key)
+            for _ in range(4)
+            for keeper, access_key in zip(keepers, ids, strict=True)
+        ]
         read = []
         while not all(one.done() for one in writing):
             read.append(warm.read(str(path), ASKED))
     read.append(warm.read(str(path), ASKED))
 
     assert [one.result() for one in writing] == [path] * len(writing)
-    assert set(read) <= set(answers)
+    assert {json.loads(str(one))["AccessKeyId"] for one in read} <= set(ids)
     assert [path] == list(path.parent.iterdir())
 
 
-def test_an_answer_is_kept_only_with_the_times_of_its_own_session(place: Path) -> None:
+# What is not kept
+
+
+def test_an_answer_is_kept_only_with_the_times_of_its_own_session(
+    keep: Keeper, place: Path
+) -> None:
     """A refresh that comes in late, while what was stored is printed, has later times."""
     late = refresher()
     printed = late.get()
+    assert isinstance(late.source, FakeSource)
+    late.source.answer = replace(printed, access_key="ASIAFAKELATE")
     late.refresh()
 
-    process_cache.keep(
-        str(place), ASKED, [], late, ANSWER.replace("ASIAFAKE000000000001", printed.access_key)
-    )
+    process_cache.keep(str(place), ASKED, [], late, printed)
+    assert not place.exists()
+    process_cache.keep(str(place), ASKED, [], late, late.get())
 
-    assert not (place / warm.name_of(ASKED)).exists()
+    assert (place / warm.name_of(ASKED)).exists()
+
+
+def test_what_depends_on_more_than_files_is_not_kept(place: Path) -> None:
+    of = refresher()
+
+    process_cache.keep(str(place), ASKED, None, of, of.get())
+
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("unknown", ["issued_at", "expires_at"])
+def test_a_session_of_which_nobody_knows_its_life_is_not_kept(keep: Keeper, unknown: str) -> None:
+    if unknown == "expires_at":
+        of = refresher(expires_at=None)
+        process_cache.keep(str(keep.place), ASKED, [], of, of.get())
+    else:
+        keep(issued_at=None)
+
+    assert not keep.place.exists()
+
+
+def test_what_is_gone_on_with_while_sts_fails_is_not_kept(keep: Keeper) -> None:
+    """By its whole life it is due, though whoever got it this moment counts from now on."""
+    issued = datetime.fromtimestamp(SYSTEM_CLOCK.time(), timezone.utc)
+
+    for age, kept in ((timedelta(minutes=34), True), (timedelta(minutes=36), False)):
+        path = keep(issued_at=issued - age, expires_at=issued - age + HOUR, asked=f"{age}")
+        assert path.exists() is kept, age

@@ -21,6 +21,11 @@ TYPED = frozenset({"sh", "bash", "shell", "console", "zsh"})
 CONFIG = "# ~/.aws/config\n"
 PROGRAM = "# my_program.py\n"
 
+ANY_ROLE = "arn:aws:iam::123456789012:role/Reader"
+
+#: A step of a workflow that puts a session's keys into the environment of those after it.
+CONFIGURES = "aws-actions/configure-aws-credentials"
+
 #: What a page that shows no configuration may take for granted, as ``--help`` does.
 USUAL_CONFIG = """
 [profile hub]
@@ -144,9 +149,12 @@ def typed(block: Block) -> Iterator[Command]:
 def steps_of(workflow: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield the ``run`` of each step of a workflow, with its ``env`` and those around it."""
     for job in workflow.get("jobs", {}).values():
+        keys = {}
         for step in job.get("steps", ()):
+            if step.get("uses", "").startswith(CONFIGURES):
+                keys = {CONFIGURES: "1"}
             if "run" in step:
-                levels = (workflow.get("env"), job.get("env"), step.get("env"))
+                levels = (keys, workflow.get("env"), job.get("env"), step.get("env"))
                 yield step["run"], {k: str(v) for one in levels for k, v in (one or {}).items()}
 
 
@@ -172,13 +180,32 @@ def words_in_prose(text: str) -> list[str]:
     return [one.replace("\\|", "|") for one in found]
 
 
+def in_tables(text: str) -> tuple[Command, ...]:
+    """Return each ``rolecall …`` command line of a page's tables, once, as it can be run.
+
+    ``ARN`` becomes one; what would be piped into another shell is not; a shell is left at once.
+    """
+    found: dict[str, Command] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        for one in words_in_prose(line) if line.startswith("|") else ():
+            command = one.partition(" | ")[0].replace("ARN", ANY_ROLE)
+            if "…" in command or command.count(" ") < 2:
+                continue
+            if command.startswith("rolecall exec ") and " -- " not in command:
+                command += " <<< exit"
+            if command.startswith("rolecall console "):
+                command += ' --signin-endpoint "$FAKE_SIGN_IN"'
+            found.setdefault(command, Command(text=command, shown=None, line=number))
+    return tuple(found.values())
+
+
 _ENDS = frozenset({"|", ">", ">>", "<", "&&", "||", ";", "&", "#"})
 
 
 def parsed(line: str) -> str:
     """Return what is wrong with a ``rolecall …`` command line; "" if it would be understood.
 
-    Nothing is run. A line that only names a command may leave out what the command needs.
+    Nothing is run. A line of prose may leave out what is needed, as ``rolecall exec --via env``.
     """
     from rolecall.cli.commands import rolecall
 
@@ -201,7 +228,7 @@ def parsed(line: str) -> str:
             command = found
         if words:
             command.make_context(command.name, list(words), parent=context)
-    except click.exceptions.Exit:  # --help and --version
+    except (click.exceptions.Exit, click.MissingParameter):  # --help and --version end so
         return ""
     except click.UsageError as error:
         return error.format_message()

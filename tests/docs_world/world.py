@@ -19,7 +19,8 @@ import pexpect
 
 from rolecall.testing import StrictCloud
 
-from .commands import Command, Sheet, differences
+from .commands import CONFIGURES, Command, Sheet, differences
+from .signin import sign_in
 
 ROOT = Path(__file__).parent.parent.parent
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -126,6 +127,12 @@ class World:
                 stack.enter_context(self._aside(command))
             return self._at_a_terminal(self._sheet.commands)
 
+    def try_each(self, commands: tuple[Command, ...]) -> list[Seen]:
+        """Type *commands*, which the page only speaks of; return what came of it."""
+        with sign_in() as url:
+            self.environ |= {"FAKE_SIGN_IN": url, "BROWSER": "/bin/true"}
+            return self._at_a_terminal(commands)
+
     def _at_a_terminal(self, commands: tuple[Command, ...]) -> list[Seen]:
         """Type *commands* into one shell, at a terminal of its own.
 
@@ -199,9 +206,12 @@ class World:
 
     def step(self, script: str, environ: Mapping[str, str]) -> str:
         """Run one step of a workflow as GitHub's runner does; return what is wrong with it."""
+        given = dict(environ)
+        if given.pop(CONFIGURES, None):
+            given |= self._keys_of_a_role()
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-            env={**self.environ, **environ},
+            env={**self.environ, **given},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -211,6 +221,18 @@ class World:
             check=False,
         )
         return f"{script}\nexit code {done.returncode}\n{done.stdout}" if done.returncode else ""
+
+    def _keys_of_a_role(self) -> dict[str, str]:
+        sts = self.cloud.session().client("sts")
+        arn = "arn:aws:iam::123456789012:role/Configured"
+        keys = sts.assume_role(RoleArn=arn, RoleSessionName="fake")["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": keys["SessionToken"],
+            "AWS_REGION": "eu-central-1",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }
 
     def be_a_runner(self) -> None:
         """Be a machine that runs a job of GitHub's, which has a token for whoever asks rightly."""

@@ -278,6 +278,7 @@ def test_another_user_gets_nothing_with_the_right_token(
     monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, fork: Callable[..., object]
 ) -> None:
     root = os.geteuid() == 0
+    "127.0.0.1".encode("idna")  # loaded now: the other user may not be able to read Python's files
     if not root:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,33 @@ def test_who_is_not_on_loopback_is_no_neighbour_even_without_a_table(
 def test_where_there_is_no_table_the_token_tells_users_apart(tmp_path: Path) -> None:
     assert is_neighbour(PEER, LOCAL, tables=[str(tmp_path / "none")])
     assert not is_neighbour(PEER, None, tables=[str(tmp_path / "none")])
+
+
+def mapped(row: str) -> str:
+    """Return the row as the table of IPv6 has it."""
+    prefix = "0000000000000000FFFF0000" if sys.byteorder == "little" else f"{'0' * 20}FFFF"
+    number, *columns = row.split()
+    columns[0], columns[1] = prefix + columns[0], prefix + columns[1]
+    return f"   {number} {' '.join(columns)}\n"
+
+
+@pytest.mark.parametrize("user", [ME, ME + 1])
+def test_who_is_connected_by_ipv6s_sockets_is_in_the_other_table(
+    table: Callable[..., str], tmp_path: Path, user: int
+) -> None:
+    ours, theirs = row(LOCAL, PEER, ME), mapped(row(PEER, LOCAL, user))
+    first, second = table(ours), tmp_path / "tcp6"
+    second.write_text(HEADER + theirs)
+
+    assert is_neighbour(PEER, LOCAL, tables=[first, str(second)]) == (user == ME)
+    # Without the first one, too, and not without the second.
+    assert is_neighbour(PEER, LOCAL, tables=["/nowhere", str(second)]) == (user == ME)
+    assert not is_neighbour(PEER, LOCAL, tables=[first, "/nowhere"])
+
+
+def test_an_address_that_only_ends_like_ours_is_not_ours(tmp_path: Path) -> None:
+    """Such as ::2:0:7f00:1, which is no IPv4."""
+    file = tmp_path / "tcp6"
+    file.write_text(HEADER + mapped(row(PEER, LOCAL, ME)).replace("FFFF", "0002"))
+
+    assert not is_neighbour(PEER, LOCAL, tables=[str(file)])

@@ -106,6 +106,15 @@ def test_profile_default_is_no_default_in_the_credentials_file() -> None:
     assert clean(f"[default]\n{KEYS}", CREDENTIALS) == "[default]\n"
 
 
+def test_of_a_file_of_the_first_boto_only_the_credentials_go() -> None:
+    text = f"[Boto]\n{KEYS}debug = 0\n[Credentials]\nhost = x\n{KEYS}[default]\n{KEYS}"
+
+    assert f"[Boto]\n{KEYS}debug = 0\n[Credentials]\nhost = x\n[default]\n{KEYS}" == clean(
+        text, BOTO
+    )
+    assert clean(f"[DEFAULT]\n{KEYS}", BOTO) == "[DEFAULT]\n"
+
+
 NAMES = st.sampled_from(
     ["default", "profile default", "profile x", "x", "sso-session s", 'profile "a b"', "plugins"]
 )
@@ -169,11 +178,12 @@ def test_a_process_is_put_into_the_default_profile_alone(text: str) -> None:
     before = parsed(clean(text))
     after = parsed(with_default_process(clean(text), command))
 
-    theirs = [name for name, values in after.items() if values.get(PROCESS) == command]
-    assert len(theirs) == 1
-    assert theirs[0] in ("default", "profile default")
-    del after[theirs[0]][PROCESS]
-    assert {**before, theirs[0]: before.get(theirs[0], {})} == after
+    # SDKs differ in which of the two they take where there are both: so in each that is there.
+    theirs = {name for name, values in after.items() if values.get(PROCESS) == command}
+    assert theirs == ({"default", "profile default"} & set(before) or {"default"})
+    for name in theirs:
+        del after[name][PROCESS]
+    assert {**dict.fromkeys(theirs, {}), **before} == after
 
 
 # ── files of a child ─────────────────────────────────────────────────────────────────────
@@ -256,6 +266,41 @@ def test_shadows_are_told_by_file_and_line(tmp_path: Path) -> None:
     assert [f"{path} line 4: credential_process"] == found
 
 
+def test_of_botos_usual_files_the_first_that_is_there_is_taken(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / ".boto").write_text(f"[Credentials]\n{KEYS}debug = 0\n")
+    (tmp_path / "named").write_text("[Boto]\ndebug = 1\n")
+    environ = {"HOME": str(tmp_path)}
+
+    child = unshadowed(environ, folder)
+    named = {**environ, "BOTO_CONFIG": str(tmp_path / "named")}
+
+    assert {**environ, "BOTO_CONFIG": str(folder / "boto")} == child
+    assert (folder / "boto").read_text() == "[Credentials]\ndebug = 0\n"
+    assert (tmp_path / ".boto").read_text() == f"[Credentials]\n{KEYS}debug = 0\n"
+    # The one that is named wins over the usual ones, which botocore does not read then.
+    assert named == unshadowed(named, folder)
+    assert shadowing(environ) == [
+        "~/.boto line 2: aws_access_key_id",
+        "~/.boto line 3: aws_secret_access_key",
+    ]
+
+
+@pytest.mark.parametrize("variable", [CONFIG, CREDENTIALS])
+def test_a_copy_with_a_default_of_its_own_makes_the_old_one_no_more_than_a_file(
+    folder: Path, tmp_path: Path, variable: str
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    file = tmp_path / ".aws" / {CONFIG: "config", CREDENTIALS: "credentials"}[variable]
+    file.write_text(f"[default]\n{KEYS}")
+
+    child = unshadowed({"HOME": str(tmp_path)}, folder)
+
+    assert {"HOME": str(tmp_path), variable: str(folder / file.name)} == child
+    assert shadowing(child) == []
+
+
 def test_a_file_that_cannot_be_read_is_told_without_what_is_in_it(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         unshadowed({"AWS_CONFIG_FILE": "/proc/self/mem", "HOME": "/nowhere"}, folder)
@@ -288,7 +333,7 @@ def test_what_would_give_other_credentials_is_not_in_the_environment() -> None:
 @pytest.mark.parametrize(
     "variable",
     [
-        "AWS_ACCESS_KEY", "AWS_SECRET_KEY",
+        "AWS_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_BEARER_TOKEN_FAKE",
         # Ruby's SDK takes them for AWS's.
         "AMAZON_ACCESS_KEY_ID", "AMAZON_SECRET_ACCESS_KEY", "AMAZON_SESSION_TOKEN",
         # Every SDK would use it for Bedrock instead of the role.

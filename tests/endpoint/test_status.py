@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from rolecall.endpoint import private_files, status
 from rolecall.endpoint.server import Endpoint
 from rolecall.endpoint.status import Running, forget, noted, running
 from rolecall.errors import AccessDenied, ConfigError
-from rolecall.testing import FakeSource
+from rolecall.testing import FakeSource, Gate
 
 NOBODY = 65534
 
@@ -58,9 +59,10 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
 
 def test_the_page_says_how_the_roles_are_without_their_keys() -> None:
     source = FakeSource(SYSTEM_CLOCK)
-    with Endpoint([served(source)]) as endpoint:
+    source.before = gate = Gate()
+    with gate, Endpoint([served(source)]) as endpoint:
         before = ask_url(endpoint.status_url, endpoint.status_token)
-        assert source.calls == 0
+        gate.open()
         ask(endpoint)
         after = ask_url(endpoint.status_url, endpoint.status_token)
 
@@ -70,6 +72,14 @@ def test_the_page_says_how_the_roles_are_without_their_keys() -> None:
     assert (row["state"], row["refreshes"], row["last_error"]) == ("fresh", 0, None)
     assert row["access_key"] == "ASIAFAKE000000000001"
     assert 3500 < row["remaining_seconds"] <= 3600
+
+
+def test_nothing_is_fetched_for_the_page() -> None:
+    source = FakeSource(SYSTEM_CLOCK)
+    status_page = status.Status([served(source)])
+
+    assert asyncio.run(status_page.answer())[0] == 200
+    assert source.calls == 0
 
 
 def test_the_page_says_what_went_wrong_last() -> None:
@@ -192,15 +202,22 @@ def test_directories_of_processes_that_are_gone_are_swept(
 ) -> None:
     base = tmp_path / ".cache/rolecall/run"
     base.mkdir(parents=True, mode=0o700)
-    names = {f"run-{ended}-a", f"run-{os.getpid()}-b", "run-1-c", "run-x-d", "other", "run-²-e"}
+    here = private_files._prefix()
+    names = {
+        f"{here}{ended}-a", f"{here}{os.getpid()}-b", f"{here}1-c", f"{here}x-d", "other",
+        f"{here}²-e",
+        # Of another machine that has the same home directory, and of nobody.
+        f"run-00000000-{ended}-f", f"run-{ended}-g",
+    }  # fmt: skip
     for name in names:
         (base / name).mkdir()
         write(base / name / "token", "fake-token")
 
     with private_files.private_directory(environ) as mine:
         left = {one.name for one in base.iterdir()} - {mine.name}
+        assert mine.name.startswith(f"{here}{os.getpid()}-")
 
-    assert names - {f"run-{ended}-a"} == left
+    assert names - {f"{here}{ended}-a"} == left
     assert not mine.exists()
 
 
@@ -209,12 +226,13 @@ def test_a_sweep_follows_no_link(environ: dict[str, str], tmp_path: Path, ended:
     base.mkdir(parents=True, mode=0o700)
     (tmp_path / "precious").mkdir()
     write(tmp_path / "precious/file", "kept")
-    (base / f"run-{ended}-a").symlink_to(tmp_path / "precious")
-    (base / f"run-{ended}-b").mkdir()
-    (base / f"run-{ended}-b" / "link").symlink_to(tmp_path / "precious")
+    here = private_files._prefix()
+    (base / f"{here}{ended}-a").symlink_to(tmp_path / "precious")
+    (base / f"{here}{ended}-b").mkdir()
+    (base / f"{here}{ended}-b" / "link").symlink_to(tmp_path / "precious")
 
     with private_files.private_directory(environ):
-        pass
+        assert not (base / f"{here}{ended}-b").exists()
 
     assert (tmp_path / "precious/file").read_text() == "kept"
 

@@ -10,17 +10,28 @@ from pathlib import Path
 
 import pytest
 from children import PATIENCE_SECONDS, Child, as_role
-from clients import ENDPOINT, PROCESS, environ
+from clients import CLIENTS, ENDPOINT, PROCESS, environ
 from matrix import LIFETIME, LIFETIMES, MATRIX, Run, Wave
 
 from rolecall.testing import StrictCloud
 
 STARTING_AT_ONCE = 3
 
+VERSIONS = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was run."""
+    for name, version in config.stash.get(VERSIONS, {}).items():
+        terminalreporter.write_line(f"{name}: {version}")
+
 
 @pytest.fixture(scope="session")
-def wave_by_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Wave:
+def wave_by_endpoint(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Wave:
     """Run every client that asks the endpoint, about a minute."""
+    pytestconfig.stash[VERSIONS] = {client.name: client.version() for client in CLIENTS}
     return _wave(ENDPOINT, tmp_path_factory)
 
 

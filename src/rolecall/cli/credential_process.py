@@ -7,21 +7,25 @@ does not even get here: see `rolecall.cli.warm`.
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import MutableMapping, Sequence
-from datetime import timezone
-from typing import Any, NoReturn
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout  # another class before 3.11
+from typing import NoReturn
 
-from ..clock import SYSTEM_CLOCK
 from ..credentials import Credentials
 from ..errors import FetchError
 from ..refresh import Refresher
-from ..sessions.handing import handing, local_expiry
+from ..refresh.flight import attended
+from ..sessions.handing import handing
+from ..sources.mfa import is_asking
 from ..sources.redaction import redact_logs
 from ..stores import Stored
 from . import endings, process_cache, warm
+from .formats import as_json
 from .naming import open_named
 from .options import OPTIONS, Asked
 
@@ -30,8 +34,7 @@ PROG = "rolecall credential-process"
 #: While what is stored is still valid, nobody waits longer for what is newer.
 STALE_SECONDS = 5.0
 
-#: What the SDKs parse: UTC, whole seconds.
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_GOING_ON = "going on with what is stored, which is still valid"
 
 _DESCRIPTION = """\
 Print the credentials of ROLE as AWS's SDKs want them of a credential_process, from the cache that
@@ -55,14 +58,17 @@ def main(words: Sequence[str]) -> int:
         if given.environment is not None:
             restore(environ, given.environment)
         _log(given.verbose)
+        pinned = process_cache.pins_of_profiles(environ)
         values = {option.field: getattr(given, option.field) for option in OPTIONS}
         named = open_named(Asked(role=given.role, **values), environ)
+        more = [] if given.environment is None else [given.environment]
+        others = process_cache.other_pins(named, environ, more)
         refresher = handing(named.session, own=True)
-        answer = as_json(current(refresher))
+        credentials = current(refresher)
+        answer = as_json(credentials)
         if place is not None:
-            more = [] if given.environment is None else [given.environment]
-            files = process_cache.pinned_files(named, environ, more)
-            process_cache.keep(place, asked, files, refresher, answer)
+            pins = None if others is None else [*pinned, *others]
+            process_cache.keep(place, asked, pins, refresher, credentials)
     except KeyboardInterrupt:
         return endings.INTERRUPTED
     except SystemExit as end:  # argparse's
@@ -70,33 +76,49 @@ def main(words: Sequence[str]) -> int:
     except endings.EXPECTED as error:
         endings.say(endings.told(error))
         return endings.code_of(error)
-    sys.stdout.write(answer)
-    sys.stdout.flush()
+    warm.put(answer)
     return endings.DONE
 
 
 def current(refresher: Refresher) -> Credentials:
     """Return credentials that are not about to expire; at worst those that are still valid.
 
+    While some are, a call of STS is not waited for longer than `STALE_SECONDS`. A person who is
+    asked for a code is.
+
     Raises:
         FetchError: none are.
     """
     stored = refresher.source
     entry = _stored(stored) if isinstance(stored, Stored) else None
-    if entry is None or refresher.prompts:
+    if entry is None:
         return refresher.get()
-    asked = refresher.ask()
-    if isinstance(asked, Credentials):
-        return asked
-    flight, seconds = asked
-    SYSTEM_CLOCK.wait(flight.future, min(seconds, STALE_SECONDS))
+    fetch: Future[Credentials] = Future()
+
+    def run() -> None:
+        attended.set(True)  # this thread's own: the main one waits for it
+        try:
+            fetch.set_result(refresher.get())
+        except BaseException as error:
+            fetch.set_exception(error)
+
+    threading.Thread(target=run, name="rolecall-process", daemon=True).start()
+    trouble = f"no answer within {STALE_SECONDS:g} s"
     try:
-        return refresher.outcome(flight)
+        while True:
+            with contextlib.suppress(TimeoutError, FutureTimeout):
+                found = fetch.result(STALE_SECONDS)
+                if isinstance(stored, Stored) and stored.made_do is not None:
+                    endings.say(f"{_GOING_ON}: {endings.told(stored.made_do)}")
+                return found
+            if not is_asking():
+                break
     except FetchError as error:
-        if Stored.left(entry, SYSTEM_CLOCK).total_seconds() <= 0:
+        trouble = endings.told(error)
+        if Stored.left(entry).total_seconds() <= 0:
             raise
-        endings.say(f"going on with what is stored: {endings.told(error)}")
-        return entry
+    endings.say(f"{_GOING_ON}: {trouble}")
+    return entry
 
 
 def _stored(stored: Stored) -> Credentials | None:
@@ -105,28 +127,9 @@ def _stored(stored: Stored) -> Credentials | None:
         entry = stored.store.get(stored.key)
     except Exception:  # a store that is down, or a source that is: the fetch will tell
         return None
-    if entry is None or Stored.left(entry, SYSTEM_CLOCK).total_seconds() <= 0:
+    if entry is None or Stored.left(entry).total_seconds() <= 0:
         return None
     return entry
-
-
-def as_json(credentials: Credentials) -> str:
-    """Return what a credential_process prints. [AWS SDKs, process credential provider]"""
-    values: dict[str, Any] = {
-        "Version": 1,
-        "AccessKeyId": credentials.access_key,
-        "SecretAccessKey": credentials.secret_key,
-        "SessionToken": credentials.token,
-        "Expiration": expiration(credentials),
-    }
-    if credentials.account_id is not None:
-        values["AccountId"] = credentials.account_id
-    return json.dumps(values) + "\n"
-
-
-def expiration(credentials: Credentials) -> str:
-    """Return when *credentials* expire by the local clock, as the SDKs parse it."""
-    return local_expiry(credentials).astimezone(timezone.utc).strftime(TIME_FORMAT)
 
 
 def restore(environ: MutableMapping[str, str], path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     NoCredentialsError,
+    NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -31,7 +33,7 @@ NO_SOURCE = 3
 #: [POSIX shells: 128 + SIGINT]
 INTERRUPTED = 130
 
-_USAGE = (ConfigError, InvalidChain, ParamValidationError, ProfileNotFound)
+_USAGE = (ConfigError, InvalidChain, NoRegionError, ParamValidationError, ProfileNotFound)
 _NO_SOURCE = (
     CredentialsExpired,
     MFARequired,
@@ -61,13 +63,35 @@ def code_of(error: BaseException) -> int:
 def told(error: BaseException) -> str:
     """Return what may be shown of *error*: what happened, and on a line of its own what to do."""
     if isinstance(error, RolecallError):
-        message, hint = error.message, error.hint
+        message, hint = error.message, _as_words(error.hint)
+    elif isinstance(error, NoRegionError):
+        message = "no region is known to ask STS in"
+        hint = "give --region or --sts-region, or write region = … into the profile"
     elif isinstance(error, NoCredentialsError):
         message = "there are no source credentials"
         hint = "name their profile with --profile, set AWS_PROFILE, or sign in"
     else:
         message, hint = quote(error).text, ""
     return f"{message}\n  hint: {hint}" if hint else message
+
+
+#: What a hint for programs says → what it is on the command line.
+_WORDS = (
+    (re.compile(r"pass mfa_token_provider .*"), "run it at a terminal, or give --mfa-command"),
+    (re.compile(r"sts_client_kwargs=\{\"region_name\": …\}"), "--sts-region"),
+    (re.compile(r"sts_client_kwargs"), "--sts-region or --sts-endpoint"),
+    (re.compile(r"a longer DurationSeconds"), "a longer --duration"),
+    (re.compile(r"\bPolicyArns\b"), "--policy-arn"),
+    (re.compile(r"\bPolicy\b"), "--policy"),
+    (re.compile(r"\bTags\b"), "--tag"),
+    (re.compile(r"use the session itself, which asks"), "run it at a terminal"),
+)
+
+
+def _as_words(hint: str) -> str:
+    for python, words in _WORDS:
+        hint = python.sub(words, hint)
+    return hint
 
 
 def say(*lines: str) -> None:

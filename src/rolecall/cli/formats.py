@@ -5,12 +5,40 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import timezone
+from typing import Any
 
 from ..credentials import Credentials
-from .credential_process import as_json, expiration
+from ..sessions.handing import local_expiry
+
+#: What the SDKs parse: UTC, whole seconds.
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 #: Characters that no format has to quote, which is all that AWS's keys and tokens are made of.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
+
+
+def as_json(credentials: Credentials) -> str:
+    """Return what a credential_process prints. [AWS SDKs, process credential provider]
+
+    Raises:
+        ConfigError: they are long-term keys.
+    """
+    values: dict[str, Any] = {
+        "Version": 1,
+        "AccessKeyId": credentials.access_key,
+        "SecretAccessKey": credentials.secret_key,
+        "SessionToken": credentials.token,
+        "Expiration": expiration(credentials),
+    }
+    if credentials.account_id is not None:
+        values["AccountId"] = credentials.account_id
+    return json.dumps(values) + "\n"
+
+
+def expiration(credentials: Credentials) -> str:
+    """Return when *credentials* expire by the local clock, as the SDKs parse it."""
+    return local_expiry(credentials).astimezone(timezone.utc).strftime(TIME_FORMAT)
 
 
 def variables_of(credentials: Credentials) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -25,6 +26,7 @@ from ..chain import (
 from ..chain.config_file import read_profiles
 from ..errors import ConfigError, RolecallError
 from ..refresh import Listener, RefreshPolicy
+from ..sessions.assume import LONGEST_SESSION_TOKEN, SHORTEST_SESSION_TOKEN
 from ..sessions.bind import open_chain
 from ..sessions.handing import HANDING_POLICY
 from ..sources.origin import facts, load_credentials
@@ -81,6 +83,7 @@ class Words:
         self.mfa_session: timedelta | None = self._span("--mfa-session", asked.mfa_session)
         self.policy: str | None = self._policy()
         self.mfa_command: list[str] | None = self._command()
+        self._check_the_rest()
         is_arn = asked.role is not None and asked.role.startswith("arn:")
         self.arn: str | None = asked.role if is_arn else None
         if not is_arn:
@@ -91,6 +94,17 @@ class Words:
         for arn in asked.via:
             if not arn.startswith("arn:"):
                 self.wrong.append(f"--via {arn}: is not the ARN of a role")
+
+    def _check_the_rest(self) -> None:
+        asked = self.asked
+        if asked.role is not None and not asked.role.strip():
+            self.wrong.append("ROLE is empty: it must be a profile or an ARN")
+        spell = self.mfa_session
+        if spell and not SHORTEST_SESSION_TOKEN <= spell <= LONGEST_SESSION_TOKEN:
+            self.wrong.append(f"--mfa-session {asked.mfa_session}: must be 15m to 36h, or 0")
+        endpoint = asked.sts_endpoint
+        if endpoint is not None and not re.match(r"https?://[^/\s]+", endpoint):
+            self.wrong.append("--sts-endpoint must be a URL, such as https://sts.example.com")
 
     def refuse(self) -> None:
         """Raise everything that is wrong, if anything is."""
@@ -230,7 +244,11 @@ def open_named(
     words.refuse()
     chain, profile = chain_named(words, environ)
     chain.validate()
-    sts = {"region_name": asked.sts_region, "endpoint_url": asked.sts_endpoint}
+    # As the AWS CLI's --region, it goes for STS as well.
+    sts = {
+        "region_name": asked.sts_region or asked.region,
+        "endpoint_url": asked.sts_endpoint,
+    }
     opening = partial(
         open_chain,
         region_name=asked.region,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from .options import OPTIONS, Asked
 
@@ -27,6 +28,7 @@ def role_options(*, via: str | None = None) -> Callable[[F], F]:
                 metavar=option.metavar if via is None or option.field != "via" else "ARN|WAY",
                 help=via if via is not None and option.field == "via" else option.help,
                 multiple=option.many,
+                shell_complete=complete_role if option.field == "profile" else None,
             )(function)
         return function
 
@@ -38,7 +40,7 @@ def asked(role: str | None, values: dict[str, Any]) -> Asked:
     return Asked(role=role, **{option.field: values.pop(option.field) for option in OPTIONS})
 
 
-def _complete_role(
+def complete_role(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> Iterable[click.shell_completion.CompletionItem]:
     from .completion import roles_starting
@@ -46,9 +48,21 @@ def _complete_role(
     return roles_starting(incomplete)
 
 
+def complete_served(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete NAME=ROLE, or ROLE alone."""
+    from .completion import roles_starting
+
+    name, between, role = incomplete.rpartition("=")
+    return [
+        CompletionItem(f"{name}{between}{one.value}", help=one.help) for one in roles_starting(role)
+    ]
+
+
 def role_argument(*, required: bool = True, name: str = "role") -> Callable[[F], F]:
     """Return a decorator that adds the argument ROLE, which a shell can complete."""
-    return click.argument(name, metavar="ROLE", required=required, shell_complete=_complete_role)
+    return click.argument(name, metavar="ROLE", required=required, shell_complete=complete_role)
 
 
 def _log(ctx: click.Context, param: click.Parameter, count: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .parameters import asked, role_options, verbose_option
+from .parameters import asked, complete_served, role_options, verbose_option
 
 if TYPE_CHECKING:
     from ..endpoint.server import Endpoint
@@ -20,7 +20,9 @@ _FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json
 
 
 @click.command("serve")
-@click.argument("names", metavar="NAME=ROLE...", nargs=-1, required=True)
+@click.argument(
+    "names", metavar="NAME=ROLE...", nargs=-1, required=True, shell_complete=complete_served
+)
 @role_options()
 @click.option(
     "--format",

@@ -40,6 +40,8 @@ SECRETS = (
     "AWS_SECURITY_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 )
+#: Variables that name files.
+FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 #: Where files are looked for.
 PLACES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
@@ -57,15 +59,33 @@ def answered(words: "Sequence[str]") -> bool:
         return False
     if answer is None:
         return False
-    sys.stdout.write(answer)
-    sys.stdout.flush()
+    put(answer)
     return True
+
+
+def put(answer: str) -> None:
+    """Print *answer*; end the process where that cannot be done."""
+    if sys.stdout is None:
+        sys.exit(1)
+    try:
+        sys.stdout.write(answer)
+        sys.stdout.flush()
+    except OSError as error:
+        # Or Python, which flushes it once more at exit, complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(128 + 13)  # SIGPIPE: who asked is gone
+        if sys.stderr is not None:
+            sys.stderr.write(f"rolecall: standard output: {error.strerror}\n")
+        sys.exit(1)
 
 
 def directory(environ: "Mapping[str, str]") -> "str | None":
     """Return where the entries are; None: the user keeps sessions elsewhere than in files."""
     if environ.get(STORE, "").strip() not in ("", "file"):
         return None
+    if any("$" in environ.get(name, "") for name in FILES):
+        return None  # botocore fills variables in, any one of all there are
     caches = environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(caches):
         home = environ.get("HOME") or environ.get("USERPROFILE") or os.path.expanduser("~")
@@ -78,7 +98,7 @@ def question(words: "Sequence[str]", environ: "Mapping[str, str]") -> str:
     seen = [
         (name, "" if name in SECRETS else value)
         for name, value in environ.items()
-        if (name.startswith("AWS_") or name.startswith("ROLECALL_") or name in PLACES) and value
+        if name.startswith("AWS_") or name.startswith("ROLECALL_") or name in PLACES
     ]
     user = os.getuid() if hasattr(os, "getuid") else None
     try:
@@ -91,7 +111,7 @@ def question(words: "Sequence[str]", environ: "Mapping[str, str]") -> str:
 def name_of(asked: str) -> str:
     """Return the name of the file for the question *asked*: a hash, and not one to rely on."""
     number = 0xCBF29CE484222325
-    for byte in asked.encode("ascii"):  # FNV-1a, since hashlib would have to be imported
+    for byte in asked.encode():  # FNV-1a, since hashlib would have to be imported
         number = (number ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{number:016x}"
 
@@ -110,7 +130,7 @@ def clocks() -> "tuple[float, float | None, str]":
     now = time.time()  # noqa: TID251 - border
     number = getattr(time, "CLOCK_BOOTTIME", None)
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             boot = file.read().strip()
         return (now, None, "") if number is None else (now, time.clock_gettime(number), boot)
     except OSError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from ..chain.config_file import CONFIG_FILE, CREDENTIALS_FILE, expanded_path
 from ..errors import ConfigError
@@ -86,17 +87,21 @@ def without_credentials(text: str, variable: str) -> str:
 def with_default_process(text: str, command: str) -> str:
     """Return *text* of ``~/.aws/config`` with *command* as the default profile's process.
 
-    In each section that somebody takes for the default profile's.
+    At the end of each section that somebody takes for the default profile's.
     """
     line = f"{PROCESS} = {command}\n"
     kept: list[str] = []
-    plain = False
-    for one, _ in lines(text, CONFIG):
-        kept.append(one if one.endswith(("\n", "\r")) else f"{one}\n")
-        section = _SECTION.match(one.strip("\ufeff \t\r\n"))
-        if section and _DEFAULT.fullmatch(section["name"].strip()) and not one[:1].isspace():
-            kept.append(line)
-            plain = plain or section["name"] == "default"
+    inside = plain = False
+    for one in _parsed(text, CONFIG):
+        if one.section is not None:
+            if inside:
+                # As deep as what follows, or it would go on with this, or this with what is above.
+                kept.append(one.indent + line)
+            inside = bool(_DEFAULT.fullmatch(one.section.strip()))
+            plain = plain or one.section == "default"
+        kept.append(one.text if one.text.endswith(("\n", "\r")) else f"{one.text}\n")
+    if inside:
+        kept.append(line)
     return "".join(kept) + ("" if plain else f"[default]\n{line}")
 
 
@@ -136,23 +141,45 @@ def lines(text: str, variable: str) -> Iterator[tuple[str, str]]:
 
     "": none of that section.
     """
+    for one in _parsed(text, variable):
+        yield one.text, one.key
+
+
+class _Line(NamedTuple):
+    """A line of a file.
+
+    Attributes:
+        key: Of the section in question; "": it is no line of that.
+        section: The name, if one begins here.
+        indent: The white space before it.
+    """
+
+    text: str
+    key: str = ""
+    section: str | None = None
+    indent: str = ""
+
+
+def _parsed(text: str, variable: str) -> Iterator[_Line]:
     wanted = _SECTIONS[variable]
     inside = False
-    key, indent = "", 0
+    key, depth = "", 0
     for line in _LINE.findall(text):
         bare = line.strip("\ufeff \t\r\n\f\v")
         if not bare or bare[0] in "#;":
-            yield line, ""
+            yield _Line(line)
             continue
-        depth = len(line) - len(line.lstrip())
-        if not (key and depth > indent):
-            indent = depth
-            section = _SECTION.match(bare)
-            if section:
-                inside, key = wanted(section["name"]), ""
-            else:
-                match = _KEY.match(bare)
-                # Outside of it, too: what is indented more goes on with it.
-                key = (match["key"] if match else bare).strip().lower()
-        # else it goes on with the value of the key above
-        yield line, key if inside else ""
+        indent = line[: len(line) - len(line.lstrip())]
+        if key and len(indent) > depth:  # it goes on with the value of the key above
+            yield _Line(line, key if inside else "")
+            continue
+        depth = len(indent)
+        section = _SECTION.match(bare)
+        if section:
+            inside, key = wanted(section["name"]), ""
+            yield _Line(line, "", section["name"], indent)
+            continue
+        match = _KEY.match(bare)
+        # Outside of it, too: what is indented more goes on with it.
+        key = (match["key"] if match else bare).strip().lower()
+        yield _Line(line, key if inside else "")

@@ -68,7 +68,7 @@ def _told(error: BaseException) -> str:
 
 
 def _as_text(instant: datetime) -> str:
-    return instant.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

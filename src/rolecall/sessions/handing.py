@@ -134,8 +134,8 @@ def handing(
     """Return a refresher of *session*'s credentials under *policy*.
 
     Args:
-        own: The session's own, if that is its policy: nobody else uses the session, so that no
-            failure can hold up a program that would have asked for a code.
+        own: The session's own, which was made with the policy that is wanted: nobody else uses
+            it, so that no failure can hold up a program that would have asked for a code.
 
     Raises:
         TypeError: it is no session.
@@ -143,7 +143,7 @@ def handing(
     """
     if isinstance(session, RoleSession):
         its = refresher_of(session)
-        if own and its.policy == policy:
+        if own:
             return its
         return Refresher(Newer(its, policy), policy=policy, clock=its.clock, name=its.name)
     return Refresher(SessionSource(session), policy=policy, clock=clock)

@@ -301,7 +301,11 @@ class PromptedCode:
         if not self._terminal():
             raise _refusal(self._serial, "no terminal to ask at")
         with _one_prompt, _echo_at_exit() if beside else contextlib.nullcontext():
-            return self._checker.asked(self._prompt)
+            _asking.append(self._serial)
+            try:
+                return self._checker.asked(self._prompt)
+            finally:
+                _asking.pop()
 
     def _prompt(self) -> str:
         return self._ask(f"MFA code for {self._serial}: ")
@@ -309,6 +313,14 @@ class PromptedCode:
 
 #: Several threads' prompts would take each other's answers.
 _one_prompt = ForkSafeLock()
+
+#: Whose code is being asked for, at most one's.
+_asking: list[str] = []
+
+
+def is_asking() -> bool:
+    """Return whether somebody is being asked for a code at this process's terminal."""
+    return bool(_asking)
 
 
 @contextlib.contextmanager

@@ -121,6 +121,7 @@ class Stored:
         "_lock_timeout",
         "_policy",
         "_rejected",
+        "made_do",
         "source",
         "store",
     )
@@ -144,6 +145,8 @@ class Stored:
         self._policy = policy
         self._lock_timeout = lock_timeout
         self._handed: Credentials | None = None
+        #: Why the store's entry had to do the last time, if it had to. For whoever tells a person.
+        self.made_do: Exception | None = None
         self._rejected: tuple[str, ...] = ()
         self._complaints = Complaints()
 
@@ -233,11 +236,13 @@ class Stored:
         return fetched
 
     def _fetch(self, key: str, fallback: Credentials | None) -> Credentials:
+        self.made_do = None
         try:
             fetched = self._fetched()
         except Exception as error:  # whatever it is, it need not be the caller's trouble
             if fallback is None or self._left(fallback) <= timedelta(0):
                 raise
+            self.made_do = error
             log.warning(
                 "%r: the fetch failed, the stored session goes on until %s: %s",
                 self,
