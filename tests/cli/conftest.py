@@ -6,6 +6,7 @@ A real process costs half a second, so tests ask a desk for one where processes 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 from command_line import Desk, Ended
 
 from rolecall.testing import StrictCloud
+
+#: The loggers that ``-v`` and warnings are shown of, and those that it keeps quiet.
+LOGGERS = ("rolecall", "botocore", "urllib3", "http.client", "hpack", "h11", "asyncio")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +32,17 @@ def no_fault_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "cloud" in request.fixturenames:
         request.getfixturevalue("cloud").recover()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Take off what a command puts on loggers: it writes to a stream that ends with the test."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(one, one.level, list(one.handlers)) for one in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 import pexpect
 import pytest
 from command_line import ROLECALL, SERIAL, Desk, Ended
-from logs_of_tests import logs_as_they_were  # noqa: F401 - of each test here
 
 from rolecall import Credentials, FileStore
 from rolecall.testing import StrictCloud

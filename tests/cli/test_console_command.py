@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from command_line import Desk, Ended
-from logs_of_tests import logs_as_they_were  # noqa: F401 - of each test here
 
 Rolecall = Callable[..., Ended]
 

@@ -189,7 +189,7 @@ def test_less_known_variables_do_not_reach_a_child(name: str) -> None:
 
 def test_no_stale_variable_reaches_a_child_nor_do_two() -> None:
     """Each pair, all the same: a child's environment is what it would be without them."""
-    parent = {"HOME": "/home/fake", "PATH": "/bin", "AWS_DEFAULT_OUTPUT": "json"}
+    parent = {"HOME": "/srv/fake", "PATH": "/bin", "AWS_DEFAULT_OUTPUT": "json"}
     given = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x"}
     clean = child_environment(parent, name="reader", variables=given)
     singles = [(one,) for one in STALE]

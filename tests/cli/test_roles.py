@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from command_line import SERIAL, Desk, Ended
-from logs_of_tests import logs_as_they_were  # noqa: F401 - of each test here
 
 from rolecall import FileStore, RedisStore
 from rolecall.cli.printed import Node, print_table, print_trees

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from command_line import SERIAL, Desk, Ended, role_of
-from logs_of_tests import logs_as_they_were  # noqa: F401 - of each test here
 
 import rolecall as package
 from rolecall.testing import StrictCloud

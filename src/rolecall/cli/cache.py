@@ -14,7 +14,7 @@ from .parameters import json_option, verbose_option
 if TYPE_CHECKING:
     from .cached import Cached
 
-_COLUMNS = ("KEY", "ACCOUNT", "ROLE", "EXPIRES", "LEFT", "WHERE")
+_COLUMNS = ("KEY", "ACCOUNT", "ROLE", "EXPIRES", "LEFT")
 
 
 @click.group("cache")
@@ -57,7 +57,6 @@ def list_command(as_json: bool) -> None:
                     one.role or "",
                     iso(one.expires_at) or "",
                     "" if one.access_key_id is None else left_shown(one.seconds_left),
-                    one.where,
                 ]
                 for one in found
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import click
 
 from .._version import __version__
+from .options import take_region
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -91,6 +93,7 @@ def rolecall() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    take_region(os.environ)  # noqa: TID251 - border
     try:
         code = rolecall.main(
             None if words is None else list(words), prog_name="rolecall", standalone_mode=False
@@ -124,8 +127,6 @@ def _ended(error: BaseException) -> int:
 
 def _reader_gone() -> int:
     """Return the exit code where nobody reads standard output any more, as of ``| head``."""
-    import os
-
     # Or Python, which flushes it at exit, complains.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + 13  # SIGPIPE

@@ -27,7 +27,7 @@ from ..stores import Stored
 from . import endings, process_cache, warm
 from .formats import as_json
 from .naming import open_named
-from .options import OPTIONS, Asked
+from .options import OPTIONS, Asked, take_region
 
 PROG = "rolecall credential-process"
 
@@ -57,6 +57,7 @@ def main(words: Sequence[str]) -> int:
         given = _parser().parse_args(words)
         if given.environment is not None:
             restore(environ, given.environment)
+        take_region(environ)
         _log(given.verbose)
         pinned = process_cache.pins_of_profiles(environ)
         values = {option.field: getattr(given, option.field) for option in OPTIONS}

@@ -85,7 +85,7 @@ def command(
     ways = [word for word in via if not word.startswith("arn:")]
     unknown = [word for word in ways if word not in WAYS]
     if unknown:
-        raise click.UsageError(f"--via {unknown[0]}: is neither an ARN nor one of {list(WAYS)}")
+        raise click.UsageError(f"--via {unknown[0]}: must be an ARN, endpoint, env or process")
     if len(ways) > 1:
         raise click.UsageError(f"--via says both {' and '.join(ways)}")
     hops = tuple(word for word in via if word.startswith("arn:"))

@@ -53,8 +53,6 @@ def ensure(refresher: Refresher, text: str | None) -> None:
     """
     if text is None:
         return
-    from ..sessions.face import too_short
-
     try:
         wanted = span(text)
     except ValueError as error:
@@ -66,4 +64,7 @@ def ensure(refresher: Refresher, text: str | None) -> None:
         refresher.refresh()
     left = refresher.remaining
     if left is not None and left < wanted:
-        raise too_short(refresher, left, wanted)
+        raise ConfigError(
+            f"--refresh-before {text}: new sessions live {shown(left)}, not {shown(wanted)}",
+            hint="give a longer --duration, as far as the role allows (1 h when chaining)",
+        )

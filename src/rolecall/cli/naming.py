@@ -260,11 +260,16 @@ def open_named(
         profile=profile,
     )
     origin = chain.origin.of if isinstance(chain.origin, SessionToken) else chain.origin
-    start = opening(RoleChain(origin))
     try:
+        start = opening(RoleChain(origin))
         load_credentials(botocore_session(start))
     except NoCredentialsError:
         raise _nothing_at(origin) from None
+    except OSError as error:  # of a credential_process
+        raise ConfigError(
+            f"{_called(origin)}: its credential_process cannot be run: {error.strerror}",
+            hint="check the program's name and path",
+        ) from error
     mfa_session = None
     if any(role.mfa_serial for role in chain.roles) and _is_user(start):
         mfa_session = MFA_SESSION if words.mfa_session is None else words.mfa_session or None
@@ -277,12 +282,16 @@ def open_named(
     )
 
 
+def _called(origin: Origin) -> str:
+    return f"profile {origin.name!r}" if isinstance(origin, Profile) else "the default profile"
+
+
 def _nothing_at(origin: Origin) -> RolecallError:
     """Return what is raised where *origin* has no credentials; also botocore's own error."""
     kind = both(ConfigError, NoCredentialsError)
     if isinstance(origin, Profile):
         return kind(
-            f"profile {origin.name!r} has no credentials",
+            f"{_called(origin)} has no credentials",
             hint="give it keys, a role_arn, sso_session or credential_process, or sign in to it",
         )
     return kind(

@@ -7,7 +7,7 @@ and `credential_process`, which does without click, both take them from `OPTIONS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -107,8 +107,8 @@ OPTIONS = (
         flag="--mfa-session",
         field="mfa_session",
         metavar="TIME",
-        help="for how long one code serves all roles: 15m to 36h (default: 12h); 0: a code for "
-        "each session",
+        help="for how long one code serves all roles: 15m to 36h (default: 12h), and nobody is "
+        "asked again meanwhile; 0: a code for each session",
     ),
     Option(
         flag="--region",
@@ -156,3 +156,9 @@ class Asked:
     region: str | None = None
     sts_region: str | None = None
     sts_endpoint: str | None = None
+
+
+def take_region(environ: MutableMapping[str, str]) -> None:
+    """Let botocore see ``AWS_REGION``, which all SDKs but it know."""
+    if environ.get("AWS_REGION") and not environ.get("AWS_DEFAULT_REGION"):
+        environ["AWS_DEFAULT_REGION"] = environ["AWS_REGION"]

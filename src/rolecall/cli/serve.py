@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,10 +35,18 @@ _FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json
 )
 @click.option("--json", "format", flag_value="json", help="The same as --format json.")
 @click.option(
+    "--write",
+    "folder",
+    metavar="DIR",
+    help="Write them to DIR/NAME.env instead, of mode 0600, for as long as this runs.",
+)
+@click.option(
     "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1 (default: one that is free)."
 )
 @verbose_option
-def command(names: tuple[str, ...], format: str, port: int | None, **values: Any) -> int:
+def command(
+    names: tuple[str, ...], format: str, folder: str | None, port: int | None, **values: Any
+) -> int:
     """Serve roles to programs that are started elsewhere.
 
     Prints the variables that a program needs to be one of the roles, and serves until it is
@@ -46,10 +55,15 @@ def command(names: tuple[str, ...], format: str, port: int | None, **values: Any
 
     \b
       rolecall serve deploy
-      rolecall serve live=deploy-live test=deploy-test --format dotenv
+      rolecall serve live=deploy-live test=deploy-test --write ~/.roles
     """
     environ = os.environ  # noqa: TID251 - border
-    return _serve(_pairs(names), values, format, port or 0, environ)
+    roles = _pairs(names)
+    if folder is not None:
+        unfit = [name for name in roles if os.path.basename(name) != name or name.startswith(".")]
+        if unfit:
+            raise click.UsageError(f"--write: {unfit[0]} is no name of a file: give it a NAME=")
+    return _serve(roles, values, format, folder, port or 0, environ)
 
 
 def _pairs(names: Sequence[str]) -> dict[str, str]:
@@ -71,6 +85,7 @@ def _serve(
     roles: Mapping[str, str],
     values: dict[str, Any],
     format: str,
+    folder: str | None,
     port: int,
     environ: Mapping[str, str],
 ) -> int:
@@ -103,32 +118,67 @@ def _serve(
         all_notices.append(notices)
     with (
         Endpoint(served, port=port) as endpoint,
-        private_directory(environ) as folder,
+        private_directory(environ) as own,
         noted("serve", endpoint.status_url, endpoint.status_token, environ),
     ):
         files = {}
         for number, name in enumerate(roles):
-            file = folder / f"token-{number}"
+            file = own / f"token-{number}"
             write(file, endpoint.tokens[name])
             files[name] = str(file)
-        click.echo(_told(endpoint, files, regions, format), nl=False)
-        sys.stdout.flush()
-        say(f"serving {', '.join(roles)} on {endpoint.host}; interrupt to end")
-        _until_told()
+        variables = _variables(endpoint, files, regions)
+        if folder is None:
+            click.echo(_told(variables, format), nl=False)
+            sys.stdout.flush()
+        with written(variables, format, folder, environ):
+            say(f"serving {', '.join(roles)} on {endpoint.host}; interrupt to end")
+            _until_told()
     return 0
 
 
-def _told(
-    endpoint: Endpoint,
-    files: Mapping[str, str],
-    regions: Mapping[str, str | None],
+@contextmanager
+def written(
+    variables: Mapping[str, Mapping[str, str]],
     format: str,
-) -> str:
-    """Return the variables for each role, as *format* writes them. Secret."""
-    import json
+    folder: str | None,
+    environ: Mapping[str, str],
+) -> Iterator[None]:
+    """Have a file for each name in *folder* inside ``with``; None: nowhere.
 
+    Raises:
+        ConfigError: they cannot be written.
+    """
+    from pathlib import Path
+
+    from ..endpoint.private_files import write
+    from ..errors import ConfigError
+    from ..stores import private
+    from ..stores.locks import expanded
     from .formats import variables_as
 
+    files = []
+    try:
+        if folder is not None:
+            place = Path(expanded(folder, environ))
+            try:
+                private.make_directory(place, exclusive=True)
+                for name, values in variables.items():
+                    file = place / f"{name}.env"
+                    write(file, variables_as(format, values))
+                    files.append(file)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise ConfigError(f"--write {folder}: {reason}") from error
+        yield
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _variables(
+    endpoint: Endpoint, files: Mapping[str, str], regions: Mapping[str, str | None]
+) -> dict[str, dict[str, str]]:
+    """Return what a program needs to be each role. Secret."""
     variables: dict[str, dict[str, str]] = {}
     for name, file in files.items():
         region = regions[name]
@@ -137,6 +187,15 @@ def _told(
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file,
             **({"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}),
         }
+    return variables
+
+
+def _told(variables: Mapping[str, Mapping[str, str]], format: str) -> str:
+    """Return *variables* as *format* writes them, each role's under its name."""
+    import json
+
+    from .formats import variables_as
+
     if format == "json":
         return json.dumps(variables, indent=2) + "\n"
     comment = "rem" if format == "cmd" else "#"

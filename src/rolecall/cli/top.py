@@ -12,6 +12,9 @@ from .parameters import json_option, verbose_option
 
 _SECONDS = 1.0
 _BAR = 20
+_SHORT_BAR = 6
+#: Columns that a table with long bars needs.
+_WIDE = 110
 _WHOLE = ("PID", "ACCOUNT", "LEFT", "", "REFRESHED")
 #: Columns, where there is no terminal to tell.
 _PIPED = 160
@@ -51,10 +54,12 @@ def _watch(console: Any, environ: Mapping[str, str]) -> int:
     from rich.live import Live
 
     never = threading.Event()
-    with Live(table(rows(environ)), console=console, screen=True, auto_refresh=False) as live:
+    wide = console.width >= _WIDE
+    first = table(rows(environ), wide=wide)
+    with Live(first, console=console, screen=True, auto_refresh=False) as live:
         try:
             while not never.wait(_SECONDS):
-                live.update(table(rows(environ)), refresh=True)
+                live.update(table(rows(environ), wide=console.width >= _WIDE), refresh=True)
         except KeyboardInterrupt:
             return 0
     return 0
@@ -63,7 +68,7 @@ def _watch(console: Any, environ: Mapping[str, str]) -> int:
 def _print(console: Any, environ: Mapping[str, str]) -> None:
     found = rows(environ)
     if found:
-        console.print(table(found))
+        console.print(table(found, wide=console.width >= _WIDE))
         return
     from .endings import say
 
@@ -85,8 +90,8 @@ def rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def table(found: Iterable[Mapping[str, Any]]) -> Any:
-    """Return *found* as a table, with the time that is left as a bar."""
+def table(found: Iterable[Mapping[str, Any]], *, wide: bool = True) -> Any:
+    """Return *found* as a table, with the time that is left as a bar where there is room."""
     from rich.table import Table
     from rich.text import Text
 
@@ -106,7 +111,7 @@ def table(found: Iterable[Mapping[str, Any]]) -> Any:
             Text(str(row.get("name") or "").rpartition("/")[2]),
             str(row.get("role_arn") or "").partition("::")[2].partition(":")[0],
             _left(left),
-            Text(bar(left, of), style=_style(row.get("state"))),
+            Text(bar(left, of, _BAR if wide else _SHORT_BAR), style=_style(row.get("state"))),
             str(row.get("refreshes", "")),
             Text(str(row.get("last_error") or "")),
         )
@@ -123,12 +128,12 @@ def _left(seconds: float | None) -> str:
     return shown(timedelta(seconds=seconds))
 
 
-def bar(left: float | None, of: float | None) -> str:
-    """Return *left* seconds of *of* as a bar of `_BAR` characters."""
+def bar(left: float | None, of: float | None, length: int = _BAR) -> str:
+    """Return *left* seconds of *of* as a bar of *length* characters."""
     if left is None or not of:
         return ""
-    full = round(_BAR * min(1.0, max(0.0, left / of)))
-    return "█" * full + "░" * (_BAR - full)
+    full = round(length * min(1.0, max(0.0, left / of)))
+    return "█" * full + "░" * (length - full)
 
 
 def _style(state: object) -> str:
