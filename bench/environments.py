@@ -27,7 +27,7 @@ from .versions import installed
 REDIS_PARTS = ("redis", "cryptography", WHEEL)
 
 #: What is shown of either environment, in this order.
-SHOWN = (*LIBRARIES, *REDIS_PARTS)
+SHOWN = (*LIBRARIES, "aws-export-credentials", "awscli", *REDIS_PARTS)
 AIO_SHOWN = (*AIO_LIBRARIES, "aioboto3", BOTOCORE)
 
 #: What a library of asyncio wants beside itself.
@@ -63,6 +63,8 @@ def needed(benchmark: Benchmark, column: str) -> tuple[str, ...]:
     """Return what must be installed for *column* of *benchmark* to be measured."""
     if benchmark.aio:
         return (column, *_AIO_PARTS.get(column, ()))
+    if column == "Python":
+        return ()
     return (library_of(column), *(REDIS_PARTS if column == ROLECALL_REDIS else ()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import email
 import email.message
 import json
@@ -187,3 +188,11 @@ def test_the_pytest_plugin_is_found_by_its_entry_point(installed: Path) -> None:
 
     assert found == "rolecall.testing.pytest_plugin"
     assert Path(home).is_relative_to(installed)
+
+
+def test_the_command_is_one_of_the_wheels_scripts(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
+    scripts = configparser.ConfigParser()
+    scripts.read_string(wheel.read(name).decode())
+
+    assert dict(scripts["console_scripts"]) == {"rolecall": "rolecall.cli:main"}
