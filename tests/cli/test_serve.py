@@ -102,8 +102,7 @@ def test_each_role_has_variables_that_make_a_program_it(
             else:
                 variables = sourced(text)
             read.append((first.removeprefix(f"{comment} "), who(desk, variables)))
-            with_file = {**variables, TOKEN: ""}
-            assert Path(with_file[FILE]).read_text() == variables[TOKEN]
+            assert Path(variables[FILE]).read_text() == variables[TOKEN]
             assert (variables["AWS_REGION"], variables["AWS_DEFAULT_REGION"]) == ("us-east-2",) * 2
             assert "AWS_ACCESS_KEY_ID" not in variables
             assert variables[TOKEN] not in said.err
@@ -126,11 +125,298 @@ def test_json_has_the_variables_of_each_role_by_its_name(
         printed = json.loads(said.out)
         found.update({name: who(desk, variables) for name, variables in printed.items()})
         assert len({variables[TOKEN] for variables in printed.values()}) == 2
+        assert len({variables[FILE] for variables in printed.values()}) == 2
 
-    ended = serving("live=reader", f"role/x={desk.arns['deploy']}", "--profile", "hub", *words,
-                    meanwhile=look) if False else serving(
-        "live=reader", "test=deploy", *words, meanwhile=look
-    )
+    ended = serving("live=reader", "test=deploy", *words, meanwhile=look)
 
     assert ended == Ended(0, "", "")
     assert found == {"live": "Reader", "test": "Deploy"}
+
+
+def test_one_role_is_printed_without_a_word_more(desk: Desk, serving: Callable[..., Ended]) -> None:
+    """What is printed is to be evaluated by a shell, or to be a file of Docker's."""
+    printed: list[str] = []
+
+    serving("reader", "--format", "dotenv", meanwhile=lambda said: printed.append(said.out))
+
+    names = [line.partition("=")[0] for line in printed[0].splitlines()]
+    assert names == [URL, TOKEN, FILE, "AWS_REGION", "AWS_DEFAULT_REGION"]
+
+
+def test_an_arn_goes_by_itself_though_it_has_an_equals_sign(
+    desk: Desk, serving: Callable[..., Ended]
+) -> None:
+    arn = desk.cloud.role("odd=name")
+    found: list[object] = []
+
+    def look(said: Ended) -> None:
+        for name, variables in json.loads(said.out).items():
+            found.append((name, who(desk, variables)))
+
+    ended = serving(arn, f"named={arn}", "--profile", "hub", "--json", meanwhile=look)
+
+    assert ended == Ended(0, "", "")
+    assert found == [(arn, "odd=name"), ("named", "odd=name")]
+
+
+def test_the_files_of_it_are_the_users_alone(desk: Desk, serving: Callable[..., Ended]) -> None:
+    def look(said: Ended) -> None:
+        variables = json.loads(said.out)["reader"]
+        token = Path(variables[FILE])
+        assert token.stat().st_mode & 0o777 == 0o600
+        assert token.parent.stat().st_mode & 0o777 == 0o700
+        (note,) = (desk.home / ".cache/rolecall/run/endpoints").iterdir()
+        assert note.stat().st_mode & 0o777 == 0o600
+        # Whoever reads the note sees how the roles are, and nobody's keys.
+        assert variables[TOKEN] not in note.read_text()
+        assert desk.rolecall_files
+
+    before = os.umask(0)
+    try:
+        ended = serving("reader", "--json", meanwhile=look)
+    finally:
+        os.umask(before)
+
+    assert ended == Ended(0, "", "")
+    assert desk.rolecall_files == []
+
+
+def test_a_port_can_be_named_and_had_again_at_once(
+    desk: Desk, serving: Callable[..., Ended]
+) -> None:
+    urls: list[str] = []
+
+    def look(said: Ended) -> None:
+        urls.append(json.loads(said.out)["reader"][URL])
+        assert not refuses(urls[-1])
+
+    serving("reader", "--json", meanwhile=look)
+    assert refuses(urls[0])
+    port = urlsplit(urls[0]).port
+    ended = serving("reader", "--json", "--port", str(port), meanwhile=look)
+
+    assert ended == Ended(0, "", "")
+    assert urlsplit(urls[1]).port == port
+    assert urlsplit(urls[1]).path != urlsplit(urls[0]).path
+
+
+def test_a_port_that_somebody_else_has_is_told(desk: Desk, rolecall: Callable[..., Ended]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        ended = rolecall("serve", "reader", "--port", str(port))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"port {port}" in ended.err
+    assert desk.rolecall_files == []
+
+
+# What does not add up
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["reader", "reader"], "reader is there twice"),
+        (["one=reader", "one=deploy"], "one is there twice"),
+        (["deploy=reader", "deploy"], "deploy is there twice"),
+        (["=reader"], "=reader: must be NAME=ROLE"),
+        (["one="], "one=: must be NAME=ROLE"),
+        ([], "NAME=ROLE"),
+        (["reader", "--format", "ini"], "ini"),
+        (["reader", "--port", "0"], "--port"),
+        (["reader", "--port", "65536"], "--port"),
+    ],
+)
+def test_words_that_do_not_add_up_are_2_and_nobody_is_asked(
+    desk: Desk, rolecall: Callable[..., Ended], words: list[str], told: str
+) -> None:
+    calls = desk.cloud.calls()
+
+    ended = rolecall("serve", *words)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert desk.cloud.calls() == calls
+
+
+def test_if_one_role_is_refused_none_is_served(desk: Desk, rolecall: Callable[..., Ended]) -> None:
+    arn = desk.add_role("closed")
+    desk.cloud.trust(arn, ["999999999999"])
+
+    ended = rolecall("serve", "reader", "closed")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert arn in ended.err
+    assert desk.rolecall_files == []
+
+
+# As a process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_when_it_is_told_and_leaves_nothing(desk: Desk, number: signal.Signals) -> None:
+    process = desk.start("serve", "reader", "--format", "dotenv", start_new_session=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    variables = dict(process.stdout.readline().rstrip().split("=", 1) for _ in range(5))
+    said = process.stderr.readline()
+    assert who(desk, variables) == "Reader"
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=SECONDS)
+
+    assert (process.returncode, out, err) == (0, "", "")
+    assert said.startswith("rolecall: serving reader on 127.0.0.1:")
+    assert refuses(variables[URL])
+    assert desk.rolecall_files == []
+
+
+def test_under_nohup_it_lives_on_when_the_terminal_goes(desk: Desk) -> None:
+    process = desk.start(
+        "serve", "reader", "--format", "dotenv", start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    variables = dict(process.stdout.readline().rstrip().split("=", 1) for _ in range(5))
+    assert "serving" in process.stderr.readline()
+
+    process.send_signal(signal.SIGHUP)
+    served = who(desk, variables)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=SECONDS)
+
+    assert (served, process.returncode, err) == ("Reader", 0, "")
+
+
+def test_whoever_does_not_read_it_gets_no_endpoint(desk: Desk) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    process = desk.start("serve", "reader", stdout=writing, start_new_session=True)
+    os.close(writing)
+    _, err = process.communicate(timeout=SECONDS)
+
+    assert (process.returncode, err) == (128 + signal.SIGPIPE, "")
+    assert desk.rolecall_files == []
+
+
+def test_a_code_is_asked_for_before_anything_is_printed(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.add_role(name, mfa_serial=SERIAL)
+    desk.cloud.mfa_codes(SERIAL, "975310")
+    asked = desk.cloud.calls("GetSessionToken")
+    words = ["serve", "one", "two", "--json"]
+    screen = pexpect.spawn(
+        ROLECALL, words, env=desk.environ, timeout=30, encoding="utf-8", echo=False
+    )
+    try:
+        screen.expect_exact(f"MFA code for {SERIAL}: ")
+        before = screen.before
+        screen.sendline("975310")
+        screen.expect(r"(?s)(\{.*\n\})\s+rolecall: serving one, two [^\n]*\n")
+        printed = json.loads(screen.match.group(1))
+        found = [who(desk, variables) for variables in printed.values()]
+        screen.sendintr()
+        screen.expect(pexpect.EOF)
+        after = screen.before
+    finally:
+        screen.close()
+
+    assert (before, found) == ("", ["One", "Two"])
+    assert after.replace("^C", "").strip() == ""
+    assert screen.exitstatus == 0
+    assert desk.cloud.calls("GetSessionToken") == asked + 1
+
+
+def test_without_a_terminal_to_ask_at_it_is_3(desk: Desk) -> None:
+    desk.add_role("guarded", mfa_serial=f"{SERIAL}-of-nobody")
+
+    ended = desk.run("serve", "reader", "guarded", stdin="123456\n")
+
+    assert (ended.code, ended.out) == (3, "")
+    assert f"{SERIAL}-of-nobody" in ended.err
+    assert desk.rolecall_files == []
+
+
+# Files
+
+
+@pytest.mark.parametrize("format", ["env", "json"])
+def test_files_of_their_own_are_there_while_it_runs(
+    desk: Desk, serving: Callable[..., Ended], tmp_path: Path, format: str
+) -> None:
+    place = tmp_path / "new" / "roles"
+    found: dict[str, object] = {}
+
+    def look(said: Ended) -> None:
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert place.stat().st_mode & 0o777 == 0o700
+        for file in place.iterdir():
+            assert file.stat().st_mode & 0o777 == 0o600
+            text = file.read_text()
+            variables = json.loads(text) if format == "json" else sourced(text)
+            found[file.name] = who(desk, variables)
+
+    before = os.umask(0)
+    try:
+        ended = serving(
+            "live=reader", "test=deploy", "--write", str(place), "--format", format, meanwhile=look
+        )
+    finally:
+        os.umask(before)
+
+    assert ended == Ended(0, "", "")
+    assert found == {"live.env": "Reader", "test.env": "Deploy"}
+    assert list(place.iterdir()) == []
+    assert desk.rolecall_files == []
+
+
+def test_a_link_in_a_files_place_is_not_followed(
+    serving: Callable[..., Ended], tmp_path: Path
+) -> None:
+    place = tmp_path / "roles"
+    place.mkdir(mode=0o700)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (place / "live.env").symlink_to(precious)
+
+    serving("live=reader", "--write", str(place), meanwhile=lambda said: None)
+
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "/etc/x"])
+def test_a_name_that_is_no_files_is_refused(
+    desk: Desk, rolecall: Callable[..., Ended], tmp_path: Path, name: str
+) -> None:
+    calls = desk.cloud.calls()
+
+    ended = rolecall("serve", f"{name}=reader", "--write", str(tmp_path / "roles"))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert name in ended.err
+    assert desk.cloud.calls() == calls
+    assert not (tmp_path / "roles").exists()
+
+
+def test_nothing_is_written_where_others_may_write_or_nobody_can(
+    desk: Desk, rolecall: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Nothing of it is left either, where the second file cannot be."""
+    shared, plain, half = tmp_path / "shared", tmp_path / "plain", tmp_path / "half"
+    shared.mkdir()
+    shared.chmod(0o777)
+    plain.write_text("a file")
+    half.mkdir(mode=0o700)
+    (half / "two.env").mkdir()
+
+    for place in (shared, plain, half):
+        ended = rolecall("serve", "one=reader", "two=deploy", "--write", str(place))
+
+        assert (ended.code, ended.out) == (2, ""), place
+        assert str(place) in ended.err
+    assert list(shared.iterdir()) == []
+    assert [one.name for one in half.iterdir()] == ["two.env"]
+    assert desk.rolecall_files == []

@@ -54,8 +54,12 @@ PROMISED_LEFT = timedelta(minutes=20)
 
 
 def answer(one: Served) -> tuple[int, Any]:
-    """Return what *one* answers, on an event loop of its own."""
-    return asyncio.run(one.answer())
+    """Return what *one* answers, on an event loop of its own, however slow the machine is."""
+    found = asyncio.run(one.answer())
+    if found[1].get("code") == "Pending":
+        settle(one)
+        found = asyncio.run(one.answer())
+    return found
 
 
 def timed(endpoint: Endpoint) -> tuple[Answer, float]:
@@ -224,9 +228,9 @@ def test_the_last_good_credentials_are_handed_out_while_the_source_fails(
 def test_an_sts_that_hangs_delays_nobody_who_can_be_given_something(
     strict_cloud: StrictCloud, user: boto3.Session
 ) -> None:
-    strict_cloud.lifetime = timedelta(seconds=4)
+    strict_cloud.lifetime = timedelta(seconds=3)
     one = of_session(rolecall.assume_role(user, HUB))
-    answers = []
+    answers: list[tuple[int, float, float]] = []
     with Endpoint([one]) as endpoint:
         assert ask(endpoint).status == 200
         with strict_cloud.hold("AssumeRole"):
@@ -389,6 +393,8 @@ def handed_lefts(one: Served, clock: FakeClock, gaps: list[float]) -> list[timed
 
 
 @given(st.lists(st.floats(0, 4.9), min_size=1, max_size=60))
+@example([1.0] * 120)
+@example([0.5] * 90)
 def test_a_busy_child_is_always_handed_more_than_twenty_minutes(gaps: list[float]) -> None:
     clock = FakeClock()
     one = served(FakeSource(clock), clock=clock)

@@ -171,9 +171,7 @@ def test_the_user_of_a_connection_is_that_of_its_other_end(table: Callable[..., 
 
     assert user_of([ours, theirs], PEER, LOCAL) == ME + 1
     assert not is_neighbour(PEER, LOCAL, tables=[table(ours, theirs)])
-    assert is_neighbour(
-        PEER, LOCAL, tables=[table(row(LOCAL, PEER, ME + 1), row(PEER, LOCAL, ME))]
-    )
+    assert is_neighbour(PEER, LOCAL, tables=[table(row(LOCAL, PEER, ME + 1), row(PEER, LOCAL, ME))])
 
 
 @pytest.mark.parametrize(

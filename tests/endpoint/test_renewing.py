@@ -25,7 +25,7 @@ HOUR = 3600.0
 LOOK_SECONDS = 30.0
 
 
-class _Ticking(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # which it is varies
+class _Ticking(selectors.DefaultSelector):
     """Lets a clock tick where an event loop would wait."""
 
     def __init__(self, clock: FakeClock, one: Served) -> None:

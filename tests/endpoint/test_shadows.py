@@ -183,7 +183,7 @@ def test_a_process_is_put_into_the_default_profile_alone(text: str) -> None:
     assert theirs == ({"default", "profile default"} & set(before) or {"default"})
     for name in theirs:
         del after[name][PROCESS]
-    assert {**dict.fromkeys(theirs, {}), **before} == after
+    assert {**{name: {} for name in theirs}, **before} == after
 
 
 # ── files of a child ─────────────────────────────────────────────────────────────────────

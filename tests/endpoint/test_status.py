@@ -119,7 +119,8 @@ def test_who_runs_is_noted_for_this_user_alone_while_it_runs(
         assert [expected] == running(environ)
         assert file.stat().st_mode & 0o7777 == 0o600
 
-    assert [] == running(environ) == list(notes.iterdir())
+    assert running(environ) == []
+    assert list(notes.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_made_for_this_user_alone(

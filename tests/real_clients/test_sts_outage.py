@@ -24,6 +24,8 @@ pytestmark = pytest.mark.timeout(240)
 LIFETIME = timedelta(seconds=20)
 #: Calls that each program is to make in an outage.
 ROUNDS = 2
+#: By process, each call costs a start of Python while credentials are to be renewed.
+PROCESS_LIFETIME = timedelta(seconds=40)
 #: For longer than any test waits.
 FOREVER_SECONDS = PATIENCE_SECONDS * 10
 STOPWATCH = "the endpoint itself"
@@ -144,7 +146,7 @@ def test_credentials_were_renewed_between_the_outages_and_after(outage: Outage) 
 def test_a_process_prints_what_is_stored_while_sts_is_down(tmp_path: Path) -> None:
     # boto3 asks before each call, while its credentials are about to expire.
     client = next(client for client in CLIENTS if client.name == "boto3")
-    with StrictCloud(lifetime=LIFETIME) as cloud:
+    with StrictCloud(lifetime=PROCESS_LIFETIME) as cloud:
         cloud.session().client("s3").create_bucket(Bucket="fake-bucket")
         child = Child(
             as_role(cloud.role("Client"), PROCESS, client.command(PROCESS, FOREVER_SECONDS)),

@@ -81,8 +81,8 @@ class Cache:
         self._store = open_store(environ=environ)
         self._files = files_of(self._store, environ)
         # Of a program's memory nothing is left for another one to see.
-        self.complete = self._files is not None or isinstance(self._store, MemoryStore)
-        self.name = repr(self._store) if self._files is None else str(self._files.path)
+        self.complete: bool = self._files is not None or isinstance(self._store, MemoryStore)
+        self.name: str = repr(self._store) if self._files is None else str(self._files.path)
 
     def entries(self) -> list[Cached]:
         """Return what is stored, what ends first before what ends later."""

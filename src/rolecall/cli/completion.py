@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -33,7 +34,7 @@ def command(shell: str) -> None:
     click.echo(made.source_template % made.source_vars())
 
 
-def roles_starting(incomplete: str) -> list[CompletionItem]:
+def roles_starting(incomplete: str) -> list[CompletionItem[Any]]:
     """Return the profiles that begin with *incomplete*: those that are roles before others.
 
     A person waits at a prompt: files are read and nothing else, and whatever is wrong with them
@@ -46,8 +47,8 @@ def roles_starting(incomplete: str) -> list[CompletionItem]:
         profiles = read_profiles(os.environ)  # noqa: TID251 - border
     except (RolecallError, OSError, ValueError):
         return []
-    roles: list[CompletionItem] = []
-    others: list[CompletionItem] = []
+    roles: list[CompletionItem[Any]] = []
+    others: list[CompletionItem[Any]] = []
     for name, values in profiles.items():
         if name.startswith(incomplete) and _is_a_word(name):
             said = _what(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -42,7 +42,8 @@ def asked(role: str | None, values: dict[str, Any]) -> Asked:
 
 def complete_role(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> Iterable[click.shell_completion.CompletionItem]:
+) -> list[CompletionItem[Any]]:
+    """Complete the name of a profile."""
     from .completion import roles_starting
 
     return roles_starting(incomplete)
@@ -50,7 +51,7 @@ def complete_role(
 
 def complete_served(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> list[CompletionItem[Any]]:
     """Complete NAME=ROLE, or ROLE alone."""
     from .completion import roles_starting
 

@@ -21,6 +21,7 @@ from ..credentials import Credentials
 from ..errors import MFARequired, RolecallError
 from ..refresh import Refresher
 from ..refresh.aio import AsyncRefresher
+from ..refresh.state import Phase
 from ..sessions.handing import local_expiry
 from ..sources.quote import quote
 from .guard import Refusal, admit
@@ -94,6 +95,13 @@ class Served:
         return max(
             0.0, min(held.refresh_at - clock.boottime(), held.fresh_until_wall - clock.time())
         )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing valid is held, and the source refuses for good."""
+        failure = self.refresher.state.failure
+        gone = self.refresher.phase in (Phase.EMPTY, Phase.EXPIRED)
+        return gone and failure is not None and failure.permanent
 
     def renew(self) -> None:
         """Start a fetch if one is due; to be called on the endpoint's event loop."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..chain.config_file import expanded_path, read_profiles
 from ..errors import ConfigError
@@ -128,8 +130,10 @@ def unshadowed(
             write(copy, clean)
             found[variable] = str(copy)
     left = shadows.shadowing(found)
-    # Once more, as botocore itself reads them.
-    default = read_profiles(found).get("default", {})
+    # Once more, as botocore itself reads them; what it cannot read, it does not use.
+    default: Mapping[str, Any] = {} if process is None else {shadows.PROCESS: process}
+    with contextlib.suppress(ConfigError):
+        default = read_profiles(found).get("default", {})
     left += [f"the default profile: {key}" for key in default if key in shadows.CREDENTIAL_KEYS]
     if process is not None and default.get(shadows.PROCESS) == process:
         left = [one for one in left if not one.endswith(f" {shadows.PROCESS}")]

@@ -161,7 +161,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for task in self._renewing:
-            task.cancel()
+            task.cancel()  # asyncio would, but later: nothing is to be fetched any more
         await super().shutdown(sockets)
 
     def serve_in_thread(self, sockets: list[socket.socket]) -> None:
@@ -180,7 +180,9 @@ async def renewing(served: Served) -> None:
     """
     while True:
         await asyncio.sleep(min(max(served.seconds_until_due(), _SOONEST), _LATEST))
-        served.renew()
+        # A role that was revoked is not asked for all night: only when somebody wants it.
+        if not served.is_over:
+            served.renew()
 
 
 class Endpoint:

@@ -91,18 +91,18 @@ def with_default_process(text: str, command: str) -> str:
     """
     line = f"{PROCESS} = {command}\n"
     kept: list[str] = []
-    inside = plain = False
+    inside = there = False
     for one in _parsed(text, CONFIG):
         if one.section is not None:
             if inside:
                 # As deep as what follows, or it would go on with this, or this with what is above.
                 kept.append(one.indent + line)
             inside = bool(_DEFAULT.fullmatch(one.section.strip()))
-            plain = plain or one.section == "default"
+            there = there or inside
         kept.append(one.text if one.text.endswith(("\n", "\r")) else f"{one.text}\n")
     if inside:
         kept.append(line)
-    return "".join(kept) + ("" if plain else f"[default]\n{line}")
+    return "".join(kept) + ("" if there else f"[default]\n{line}")
 
 
 def shadowing(environ: Mapping[str, str]) -> list[str]:
