@@ -30,7 +30,7 @@ test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
 test-aio: $(VENV)/made.stamp ## run the tests of asyncio sessions alone
 	.ci/aio "$(PYTHON)" $(ARGS)
 
-test-real: $(VENV)/dev.stamp ## run the tests against servers from Debian (root installs them)
+test-real: $(VENV)/dev.stamp ## run the tests with real servers and clients (root installs Debian's)
 	.ci/real $(BIN)/python $(ARGS)
 
 lint: $(VENV)/dev.stamp ## what needs no test to be seen: format, lint, types

@@ -177,11 +177,26 @@ def test_a_source_that_fails_is_left_alone_as_the_rules_say(
     # It is tried in the last 25 minutes, which is 6,000 looks.
     assert 3 < source.calls - 1 < most
     source.error = None
+    if one.is_over:
+        # Refused for good: it is asked again when somebody wants the role.
+        asyncio.run(one.answer())
+        clock.tick(minutes=2)
+        asyncio.run(one.answer())
     renewed_for(300, one, clock)
     assert one.refresher.phase.name == "FRESH"
 
 
-@pytest.mark.parametrize("error", [Unreachable("fake"), AccessDenied("fake"), ValueError("fake")])
+def test_a_role_that_was_revoked_is_not_asked_for_all_night(
+    clock: FakeClock, source: FakeSource, one: Served
+) -> None:
+    source.error = AccessDenied("fake")
+
+    renewed_for(8 * HOUR, one, clock)
+
+    assert source.calls == 1
+
+
+@pytest.mark.parametrize("error", [Unreachable("fake"), ValueError("fake")])
 def test_a_source_that_never_gave_anything_is_not_hammered(
     clock: FakeClock, source: FakeSource, one: Served, error: Exception
 ) -> None:
