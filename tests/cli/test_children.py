@@ -256,3 +256,39 @@ def test_input_and_output_are_the_childs(environ: Mapping[str, str]) -> None:
     )
     # `yes` is ended by SIGPIPE, as it would be without us, and says nothing.
     assert (done.stdout.split(), done.stderr) == (["x", "y", str(128 + signal.SIGPIPE)], "")
+
+
+def test_a_script_that_does_not_say_what_runs_it_is_the_shells(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """As for any shell and for execvp(3): by its path, from here, and on the PATH. [POSIX, exec]"""
+    script = tmp_path / "bin" / "plain"
+    script.parent.mkdir()
+    script.write_text('echo "$0: $# words, $2"; exit 7\n')
+    script.chmod(0o755)
+    environ["PATH"] = f"{script.parent}:/usr/bin:/bin"
+
+    for name in ("plain", "bin/plain", str(script)):
+        code, out, err = ended(name, "a b", "-c", environ=environ, cwd=tmp_path)
+
+        path = str(script) if name == "plain" else name
+        assert (code, out, err) == (7, f"{path}: 2 words, -c\n", ""), name
+
+
+def test_the_first_program_of_the_path_runs_though_it_does_not_say_what_runs_it(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Before others of its name; what is not executable is passed over. [execvp(3)]"""
+    for name, text, mode in (
+        ("one", "exit 1\n", 0o644),
+        ("two", "exit 7\n", 0o755),
+        ("three", "#!/bin/sh\nexit 3\n", 0o755),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").write_text(text)
+        (tmp_path / name / "tool").chmod(mode)
+
+    for path in ("two:three", "one:two", "one:two:three", "none:two"):
+        places = [str(tmp_path / name) for name in path.split(":")]
+        environ["PATH"] = os.pathsep.join([*places, "/usr/bin", "/bin"])
+        assert ended("tool", environ=environ) == (7, "", ""), path

@@ -101,6 +101,14 @@ def test_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         ("zsh", "rolecall exp", "plain\nexport\nPrint a role's keys for a shell or a file.\n"),
         ("bash", "rolecall console rea", "plain,reader\n"),
         ("bash", "rolecall export --for", "plain,--format\n"),
+        ("zsh", "rolecall credential-process rea", "plain\nreader\n{arn}\n"),
+        ("zsh", "rolecall serve rea", "plain\nreader\n{arn}\n"),
+        ("zsh", "rolecall serve live=rea", "plain\nlive=reader\n{arn}\n"),
+        ("zsh", "rolecall serve live=deploy test=rea", "plain\ntest=reader\n{arn}\n"),
+        ("bash", "rolecall serve live=rea", "plain,live=reader\n"),
+        ("bash", "rolecall serve live=x", "\n"),
+        ("bash", "rolecall whoami arn:aws:iam::123456789012:role/x --profile hu", "plain,hub\n"),
+        ("bash", "rolecall exec arn:aws:iam::123456789012:role/x --profile hu", "plain,hub\n"),
     ],
 )
 def test_what_a_shell_asks_is_answered_in_its_form(
@@ -123,10 +131,11 @@ LINES = [
     ("rolecall who", "whoami"),
     ("rolecall whoami rea", "reader"),
     ("rolecall cache c", "clear"),
+    # It takes words apart at = and replaces the last.
+    ("rolecall serve live = rea", "reader"),
 ]
 
 BASH = """
-source <(rolecall completion bash)
 COMP_WORDS=({line}); COMP_CWORD={last}; COMPREPLY=()
 _rolecall_completion rolecall {word} {before}
 printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -135,7 +144,7 @@ complete -p rolecall
 
 
 def test_bash_completes_with_the_script(desk: Desk) -> None:
-    script = ""
+    script = "source <(rolecall completion bash)"
     for line, _ in LINES:
         words = line.split()
         script += BASH.format(line=line, last=len(words) - 1, word=words[-1], before=words[-2])

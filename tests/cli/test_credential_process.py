@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -80,6 +81,13 @@ def age(desk: Desk, left: timedelta, role: str = "reader", *, alone: bool = Fals
 
 
 STALE = timedelta(minutes=10)
+
+
+def join() -> None:
+    """Wait for fetches that the command itself did not wait for: its process would end."""
+    for thread in threading.enumerate():
+        if thread.name == "rolecall-process":
+            thread.join(30)
 
 
 # The contract
@@ -183,8 +191,8 @@ def test_a_profile_of_it_is_the_role_to_boto3_and_to_the_aws_cli(
 
 @pytest.fixture
 def short_lives(cloud: StrictCloud) -> Iterator[timedelta]:
-    """Let sessions of the cloud live three seconds."""
-    cloud.lifetime = timedelta(seconds=3)
+    """Let sessions of the cloud live six seconds: they are renewed when three are left."""
+    cloud.lifetime = timedelta(seconds=6)
     yield cloud.lifetime
     cloud.lifetime = None
 
@@ -201,18 +209,19 @@ def test_boto3_lives_through_several_lifetimes_of_it(
     session = boto3.Session(profile_name="tool")
     sts = session.client("sts")
     calls = desk.cloud.calls("AssumeRole")
-    until = now() + 2.5 * short_lives
+    until = now() + 10 * short_lives
     keys = set()
 
-    while now() < until:
+    # The third is had when the first has expired.
+    while len(keys) < 3:
+        assert now() < until, f"still {keys}"
         assert role_of(sts.get_caller_identity()["Arn"]) == "Reader"
         held = session.get_credentials()
         assert held is not None
         keys.add(held.get_frozen_credentials().access_key)
 
-    assert len(keys) >= 3
     # Renewed at half of its life, never for each of the requests.
-    assert desk.cloud.calls("AssumeRole") - calls <= 7
+    assert desk.cloud.calls("AssumeRole") - calls <= len(keys) + 1
 
 
 # Stale: about to expire, and STS may not answer
@@ -270,9 +279,11 @@ def test_while_sts_hangs_nobody_waits_longer_than_that(
 
     with desk.cloud.hold("AssumeRole"):
         ended = rolecall(*WORDS)
+        took = now() - began
+    join()
 
     assert printed(ended)["AccessKeyId"] == old.access_key
-    assert now() - began < timedelta(seconds=3)
+    assert took < timedelta(seconds=5)
 
 
 def test_while_sts_hangs_a_role_behind_mfa_is_not_waited_for_either(
@@ -287,9 +298,11 @@ def test_while_sts_hangs_a_role_behind_mfa_is_not_waited_for_either(
 
     with desk.cloud.hold("AssumeRole"):
         ended = rolecall("credential-process", "guarded")
+        took = now() - began
+    join()
 
     assert printed(ended)["AccessKeyId"] == old.access_key
-    assert now() - began < timedelta(seconds=3)
+    assert took < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("trouble", ["denied", "unreachable"])

@@ -16,8 +16,7 @@ from command_line import WHO, Desk, role_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rolecall.cli.credential_process import as_json
-from rolecall.cli.formats import variables_of
+from rolecall.cli.formats import as_json, variables_of
 from rolecall.clock import SYSTEM_CLOCK
 from rolecall.endpoint.app import Served
 from rolecall.endpoint.environment import REMOVED, child_environment, unshadowed
@@ -268,6 +267,9 @@ def test_what_botocore_reads_is_the_same_but_for_the_defaults_credentials(
 @example(lines=["[default]", "  aws_session_token = fake"])
 @example(lines=["[default]", "  region = us-east-2"])
 @example(lines=["[default]", "[profile default]"])
+@example(lines=["[ default ]"])
+@example(lines=['["default"]'])
+@example(lines=["[profile 'default']"])
 def test_a_default_process_is_the_one_that_botocore_reads(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
 ) -> None:

@@ -180,6 +180,16 @@ def test_the_shell_is_the_users(desk: Desk) -> None:
     assert desk.run("exec", "reader") == Ended(5, "shell of reader, 0 words\n", "")
 
 
+def test_a_script_that_does_not_say_what_runs_it_is_the_shells_by_any_way(desk: Desk) -> None:
+    script = desk.home / "plain"
+    script.write_text('echo "$ROLECALL, $1"; exit 7\n')
+    script.chmod(0o755)
+
+    for way in ("endpoint", "env"):
+        found = desk.run("exec", "reader", "--via", way, program=[str(script), "a b"])
+        assert found == Ended(7, "reader, a b\n", ""), way
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
 )

@@ -18,6 +18,16 @@ from command_line import COUNTER, PARENT, ROLECALL, SAME_CODE, Desk
 SECONDS = 30
 PROMPT = "outer> "
 
+#: What `exec` does, held up by a line where it has its signals and no child yet.
+HELD_UP = """
+import os, sys
+from rolecall.cli.children import as_given, run, signals_kept
+with signals_kept():
+    print("kept", flush=True)
+    sys.stdin.readline()
+    sys.exit(run(sys.argv[1:], as_given(os.environ)))
+"""
+
 #: The end of what `fg` says of the function ``run``.
 FG = r'"\$@"\r\n'
 
@@ -28,7 +38,7 @@ class Terminal:
     def __init__(self, environ: dict[str, str]) -> None:
         environ = {
             **environ, "PS1": PROMPT, "TERM": "dumb", "PYTHON": sys.executable,
-            "PARENT": PARENT, "COUNTER": COUNTER, "ROLECALL_PROGRAM": ROLECALL,
+            "PARENT": PARENT, "HELD_UP": HELD_UP, "COUNTER": COUNTER, "ROLECALL_PROGRAM": ROLECALL,
         }  # fmt: skip
         words = ["--norc", "--noprofile", "--noediting", "-i"]
         self.shell = pexpect.spawn(
@@ -115,6 +125,30 @@ def test_a_key_that_ends_the_child_ends_us(
     terminal.expect(PROMPT)
 
     assert terminal.code() == 128 + number
+    assert terminal.do("jobs") == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"), [("c", PROMPT), ("\\", PROMPT), ("z", "Stopped")], ids=["INT", "QUIT", "TSTP"]
+)
+def test_a_key_that_is_pressed_before_there_is_a_child_is_not_lost(
+    terminal: Terminal, key: str, seen: str
+) -> None:
+    """The endpoint is started meanwhile, which takes a while; the child never had the signal."""
+    terminal.do("ulimit -c 0")
+    terminal.type('"$PYTHON" -c "$HELD_UP" sh -c "echo started; exec cat"')
+    terminal.expect("kept\r\n")
+
+    terminal.press(key)
+    terminal.type("")
+
+    assert terminal.expect(f"(started|{seen})") == (seen,)
+    if key == "z":
+        terminal.expect(PROMPT)
+        terminal.type("fg")
+        terminal.expect("started\r\n")
+        terminal.press("c")
+        terminal.expect(PROMPT)
     assert terminal.do("jobs") == ""
 
 

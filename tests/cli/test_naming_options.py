@@ -191,6 +191,34 @@ def test_sts_is_asked_in_the_profiles_own_region(
     assert [region_of(one) for one in asked] == ["ap-southeast-2"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-west-2"}, "eu-west-2"),
+        ({"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": ""}, None),
+    ],
+)
+def test_the_region_may_be_in_the_environment_by_either_name(
+    desk: Desk,
+    rolecall: Callable[..., Ended],
+    asked: list[Request],
+    variables: dict[str, str],
+    region: str | None,
+) -> None:
+    """Two for different regions: that of the name which botocore reads itself."""
+    desk.profile("default")
+    desk.profile("profile hub")
+    desk.environ.update(variables)
+
+    for command in ("credential-process", "export"):
+        found = rolecall(command, desk.arns["reader"], "--profile", "hub")
+        assert found.code == (2 if region is None else 0), found.err
+
+    assert {region_of(one) for one in asked} == ({region} if region else set())
+
+
 def test_the_region_of_the_session_is_not_where_sts_is_asked(
     get: Callable[..., Ended], asked: list[Request]
 ) -> None:

@@ -82,6 +82,11 @@ def serving(
     return serving
 
 
+def nobody(said: Ended) -> None:
+    """Fail a test in which something is served after all."""
+    pytest.fail(f"it is served: {said}")
+
+
 # What is printed
 
 
@@ -200,11 +205,11 @@ def test_a_port_can_be_named_and_had_again_at_once(
     assert urlsplit(urls[1]).path != urlsplit(urls[0]).path
 
 
-def test_a_port_that_somebody_else_has_is_told(desk: Desk, rolecall: Callable[..., Ended]) -> None:
+def test_a_port_that_somebody_else_has_is_told(desk: Desk, serving: Callable[..., Ended]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        ended = rolecall("serve", "reader", "--port", str(port))
+        ended = serving("reader", "--port", str(port), meanwhile=nobody)
 
     assert (ended.code, ended.out) == (2, "")
     assert f"port {port}" in ended.err
@@ -229,22 +234,22 @@ def test_a_port_that_somebody_else_has_is_told(desk: Desk, rolecall: Callable[..
     ],
 )
 def test_words_that_do_not_add_up_are_2_and_nobody_is_asked(
-    desk: Desk, rolecall: Callable[..., Ended], words: list[str], told: str
+    desk: Desk, serving: Callable[..., Ended], words: list[str], told: str
 ) -> None:
     calls = desk.cloud.calls()
 
-    ended = rolecall("serve", *words)
+    ended = serving(*words, meanwhile=nobody)
 
     assert (ended.code, ended.out) == (2, "")
     assert told in ended.err
     assert desk.cloud.calls() == calls
 
 
-def test_if_one_role_is_refused_none_is_served(desk: Desk, rolecall: Callable[..., Ended]) -> None:
+def test_if_one_role_is_refused_none_is_served(desk: Desk, serving: Callable[..., Ended]) -> None:
     arn = desk.add_role("closed")
     desk.cloud.trust(arn, ["999999999999"])
 
-    ended = rolecall("serve", "reader", "closed")
+    ended = serving("reader", "closed", meanwhile=nobody)
 
     assert (ended.code, ended.out) == (1, "")
     assert arn in ended.err
@@ -389,11 +394,11 @@ def test_a_link_in_a_files_place_is_not_followed(
 
 @pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "/etc/x"])
 def test_a_name_that_is_no_files_is_refused(
-    desk: Desk, rolecall: Callable[..., Ended], tmp_path: Path, name: str
+    desk: Desk, serving: Callable[..., Ended], tmp_path: Path, name: str
 ) -> None:
     calls = desk.cloud.calls()
 
-    ended = rolecall("serve", f"{name}=reader", "--write", str(tmp_path / "roles"))
+    ended = serving(f"{name}=reader", "--write", str(tmp_path / "roles"), meanwhile=nobody)
 
     assert (ended.code, ended.out) == (2, "")
     assert name in ended.err
@@ -402,7 +407,7 @@ def test_a_name_that_is_no_files_is_refused(
 
 
 def test_nothing_is_written_where_others_may_write_or_nobody_can(
-    desk: Desk, rolecall: Callable[..., Ended], tmp_path: Path
+    desk: Desk, serving: Callable[..., Ended], tmp_path: Path
 ) -> None:
     """Nothing of it is left either, where the second file cannot be."""
     shared, plain, half = tmp_path / "shared", tmp_path / "plain", tmp_path / "half"
@@ -410,10 +415,13 @@ def test_nothing_is_written_where_others_may_write_or_nobody_can(
     shared.chmod(0o777)
     plain.write_text("a file")
     half.mkdir(mode=0o700)
-    (half / "two.env").mkdir()
+    (half / "two.env" / "precious").mkdir(parents=True)
 
     for place in (shared, plain, half):
-        ended = rolecall("serve", "one=reader", "two=deploy", "--write", str(place))
+        ended = serving(
+            "one=reader", "two=deploy", "--write", str(place),
+            meanwhile=nobody,
+        )  # fmt: skip
 
         assert (ended.code, ended.out) == (2, ""), place
         assert str(place) in ended.err

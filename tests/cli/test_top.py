@@ -149,9 +149,8 @@ def test_in_a_pipe_it_is_a_table_without_colours(
     ]
     assert len(lines) == 2
     assert "\x1b" not in ended.out
-    for line, command in zip(
-        sorted(lines), ("exec reader  reader", "serve        live"), strict=True
-    ):
+    commands = ("exec reader  reader", "serve        live")
+    for line, command in zip(sorted(lines), commands, strict=True):
         assert line.startswith(f"{os.getpid()}  {command}")
         assert "  123456789012  " in line
         assert "█" * 20 in line

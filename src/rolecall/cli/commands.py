@@ -43,6 +43,10 @@ COMMANDS = {
 }  # fmt: skip
 
 
+#: What other tools call them.
+_OTHERS = {"env": "export", "list": "roles", "login": "console", "ls": "roles", "shell": "exec"}
+
+
 class Commands(click.Group):
     """A group that imports a command when it is used."""
 
@@ -66,7 +70,8 @@ class Commands(click.Group):
         if name not in COMMANDS:
             import difflib
 
-            close = difflib.get_close_matches(name, COMMANDS, n=2)
+            close = [_OTHERS[name]] if name in _OTHERS else []
+            close += difflib.get_close_matches(name, COMMANDS, n=2)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             raise click.UsageError(f"No such command {name!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeout  # another class be
 from typing import NoReturn
 
 from ..credentials import Credentials
-from ..errors import FetchError
+from ..errors import ConfigError, FetchError
 from ..refresh import Refresher
 from ..refresh.flight import attended
 from ..sessions.handing import handing
@@ -33,6 +33,10 @@ PROG = "rolecall credential-process"
 
 #: While what is stored is still valid, nobody waits longer for what is newer.
 STALE_SECONDS = 5.0
+
+#: Which roles a chain of such processes is asked for, one by the other.
+ASKED = "ROLECALL_ASKED"
+_ARROW = " -> "
 
 _GOING_ON = "going on with what is stored, which is still valid"
 
@@ -59,6 +63,7 @@ def main(words: Sequence[str]) -> int:
             restore(environ, given.environment)
         take_region(environ)
         _log(given.verbose)
+        refuse_loops(environ, given.role)
         pinned = process_cache.pins_of_profiles(environ)
         values = {option.field: getattr(given, option.field) for option in OPTIONS}
         named = open_named(Asked(role=given.role, **values), environ)
@@ -131,6 +136,21 @@ def _stored(stored: Stored) -> Credentials | None:
     if entry is None or Stored.left(entry).total_seconds() <= 0:
         return None
     return entry
+
+
+def refuse_loops(environ: MutableMapping[str, str], role: str) -> None:
+    """Note in *environ*, for the processes that are started for it, that *role* is asked for.
+
+    Raises:
+        ConfigError: it is already: a profile's credential_process leads to the profile itself.
+    """
+    path = [*filter(None, environ.get(ASKED, "").split(_ARROW)), role]
+    if role in path[:-1]:
+        raise ConfigError(
+            f"{role!r} asks for itself: {_ARROW.join(path)}",
+            hint="credential_process belongs into a profile of its own, not into the one it names",
+        )
+    environ[ASKED] = _ARROW.join(path)
 
 
 def restore(environ: MutableMapping[str, str], path: str) -> None:

@@ -20,7 +20,14 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from ..errors import ConfigError, CredentialsExpired, InvalidChain, MFARequired, RolecallError
+from ..errors import (
+    ConfigError,
+    CredentialsExpired,
+    InvalidChain,
+    MFARequired,
+    Problem,
+    RolecallError,
+)
 from ..sources.quote import quote
 
 DONE = 0
@@ -45,6 +52,8 @@ _NO_SOURCE = (
     UnauthorizedSSOTokenError,
 )
 
+_SIGN_IN = (SSOError, TokenRetrievalError, UnauthorizedSSOTokenError)
+
 #: What a command may end with that is no bug of ours.
 EXPECTED = (RolecallError, BotoCoreError, ClientError, OSError)
 
@@ -64,14 +73,21 @@ def told(error: BaseException) -> str:
     """Return what may be shown of *error*: what happened, and on a line of its own what to do."""
     if isinstance(error, RolecallError):
         message, hint = error.message, _as_words(error.hint)
+        if isinstance(error, InvalidChain):
+            message = "\n  ".join(["these cannot be sent:", *map(_problem, error.problems)])
     elif isinstance(error, NoRegionError):
         message = "no region is known to ask STS in"
         hint = "give --region or --sts-region, or write region = … into the profile"
     elif isinstance(error, NoCredentialsError):
         message = "there are no source credentials"
         hint = "name their profile with --profile, set AWS_PROFILE, or sign in"
+    elif isinstance(error, ProfileNotFound):
+        message, hint = _without_class(error), "check AWS_PROFILE, and AWS_CONFIG_FILE"
+    elif isinstance(error, _SIGN_IN):
+        message = _without_class(error)
+        hint = "sign in again: aws sso login, with --profile for a profile with a name"
     else:
-        message, hint = quote(error).text, ""
+        message, hint = _without_class(error), ""
     return f"{message}\n  hint: {hint}" if hint else message
 
 
@@ -84,8 +100,35 @@ _WORDS = (
     (re.compile(r"\bPolicyArns\b"), "--policy-arn"),
     (re.compile(r"\bPolicy\b"), "--policy"),
     (re.compile(r"\bTags\b"), "--tag"),
+    (re.compile(r"assume a role with them: rolecall\.assume_role"), "name a role"),
     (re.compile(r"use the session itself, which asks"), "run it at a terminal"),
 )
+
+
+#: The arguments of STS → the options that give them.
+_FLAGS = {
+    "DurationSeconds": "--duration",
+    "ExternalId": "--external-id",
+    "Policy": "--policy",
+    "PolicyArns": "--policy-arn",
+    "RoleSessionName": "--session-name",
+    "SerialNumber": "--mfa-serial",
+    "SourceIdentity": "--source-identity",
+    "Tags": "--tag",
+    "TransitiveTagKeys": "--transitive",
+}
+
+
+def _problem(problem: Problem) -> str:
+    """Return what is wrong with an argument, which may be an option's or a profile's."""
+    flag = _FLAGS.get(problem.field.partition("[")[0])
+    text = str(problem)
+    return f"{text} (that is {flag}, or the profile's)" if flag else text
+
+
+def _without_class(error: BaseException) -> str:
+    kind, _, text = quote(error).text.partition(": ")
+    return text or kind
 
 
 def _as_words(hint: str) -> str:

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from .parameters import asked, role_argument, role_options, verbose_option
+from .parameters import WAYS, asked, role_argument, role_options, verbose_option
 
 if TYPE_CHECKING:
     from ..refresh import Refresher
     from .naming import Named
     from .options import Asked
-
-#: How a child gets its credentials, all of which `--via` names.
-WAYS = ("endpoint", "env", "process")
 
 _VIA = (
     "how the program gets its credentials: endpoint (the default: renewed for as long as it runs), "
@@ -36,10 +34,17 @@ class WithProgram(click.Command):
         if "--" in args:
             at = args.index("--")
             ours, program = args[:at], args[at + 1 :]
-            if not program:
+            ctx.meta["in_program"] = True
+            if not program and not ctx.resilient_parsing:
                 raise click.UsageError("there is no program after --", ctx)
         ctx.meta["program"] = program
         return super().parse_args(ctx, ours)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Complete our words, and after ``--`` files."""
+        if ctx.meta.get("in_program"):
+            return [CompletionItem(incomplete, type="file")]
+        return super().shell_complete(ctx, incomplete)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the words of the usage line."""
@@ -110,6 +115,7 @@ def _run(
     from ..endpoint.environment import MARKER
     from ..sessions.handing import handing, local_expiry
     from .children import as_given, without_core_dumps
+    from .endings import say
     from .lifetimes import ensure
     from .naming import open_named
     from .notices import Notices
@@ -128,6 +134,8 @@ def _run(
     local_expiry(refresher.get())
     ensure(refresher, refresh_before)
     notices.begin(asked.role or "")
+    if named.region is None and not environ.get("AWS_REGION") and sys.stderr.isatty():
+        say("no region is known for this role: give --region if the program needs one")
     words = list(program) or _shell(environ, named)
     if way == "env":
         return _become(words, named, refresher, environ)

@@ -39,7 +39,7 @@ def command(role: str, format: str, refresh_before: str | None, **values: Any) -
     \b
       eval "$(rolecall export deploy)"
       rolecall export deploy --format fish | source
-      rolecall export deploy --format dotenv > .env
+      rolecall export deploy --format json
     """
     from ..sessions.handing import handing, local_expiry
     from .formats import written

@@ -37,9 +37,10 @@ def shown(left: timedelta) -> str:
     seconds = int(left.total_seconds())
     if seconds <= 0:
         return "expired"
-    minutes, hours = seconds // 60, seconds // 3600
-    if minutes < 1:
+    if seconds < 60:
         return f"{seconds} s"
+    minutes = round(seconds / 60)
+    hours = minutes // 60
     if hours < 1:
         return f"{minutes} min"
     return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from ..chain import (
     Ambient,
@@ -22,6 +22,7 @@ from ..chain import (
     Role,
     RoleChain,
     SessionToken,
+    WebIdentity,
 )
 from ..chain.config_file import read_profiles
 from ..errors import ConfigError, RolecallError
@@ -30,6 +31,7 @@ from ..sessions.assume import LONGEST_SESSION_TOKEN, SHORTEST_SESSION_TOKEN
 from ..sessions.bind import open_chain
 from ..sessions.handing import HANDING_POLICY
 from ..sources.origin import facts, load_credentials
+from ..sources.quote import redact
 from ..sources.refusals import both
 from ..sources.upstream import botocore_session
 from ..stores import open_store
@@ -38,6 +40,9 @@ from .options import Asked
 
 #: One MFA code for a working day. [STS GetSessionToken, DurationSeconds: the default]
 MFA_SESSION = timedelta(hours=12)
+
+#: Characters of what a source says that are shown.
+_MOST_SAID = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class Named:
         chain: Where it starts and what is assumed; no secret.
         session: A boto3 session that acts as it.
         start: The session that the first role, or the user's session, is made from.
+        region: Of the session: that of ``--region``, the profile's own, or the environment's.
         files: What was read to name it, beside AWS's own two files.
     """
 
@@ -55,6 +61,7 @@ class Named:
     chain: RoleChain
     session: Any
     start: Any
+    region: str | None
     files: tuple[str, ...]
 
     @property
@@ -63,12 +70,6 @@ class Named:
         if self.chain.roles:
             return str(self.chain.roles[-1])
         return getattr(self.chain.origin, "role_arn", None)
-
-    @property
-    def region(self) -> str | None:
-        """Region of the session, if it has one."""
-        region: str | None = self.asked.region or self.session.region_name
-        return region
 
 
 class Words:
@@ -87,6 +88,10 @@ class Words:
         is_arn = asked.role is not None and asked.role.startswith("arn:")
         self.arn: str | None = asked.role if is_arn else None
         if not is_arn:
+            if asked.role is not None and ":" in asked.role and "role" in asked.role:
+                self.wrong.append(
+                    f"{asked.role}: is no ARN, such as arn:aws:iam::<12 digits>:role/…"
+                )
             if asked.profile is not None:
                 self.wrong.append("--profile goes with the ARN of a role")
             if asked.via:
@@ -190,7 +195,7 @@ def chain_named(words: Words, environ: Mapping[str, str]) -> tuple[RoleChain, st
         return RoleChain(origin, *asked.via, Role(words.arn, **changes)), None
     chain = RoleChain.from_profile(asked.role, environ=environ)
     if asked.role is None or not chain.roles:
-        return _without_role(words, chain, environ), None
+        return _without_role(words, chain, environ), asked.role
     origin = chain.origin
     if isinstance(origin, Profile):
         # A source profile without credentials is an error; it is not the machine's own role.
@@ -199,9 +204,11 @@ def chain_named(words: Words, environ: Mapping[str, str]) -> tuple[RoleChain, st
 
 
 def _without_role(words: Words, chain: RoleChain, environ: Mapping[str, str]) -> RoleChain:
-    """Return the chain of what is no role: an SSO or other profile, or a user's own keys."""
+    """Return the chain of an origin alone: a web identity, an SSO profile, a user's own keys."""
     changes = dict(words.changes)
     origin = chain.origin
+    if isinstance(origin, WebIdentity):
+        return RoleChain(_changed_identity(origin, changes))
     values: Mapping[str, Any] = {}
     if isinstance(origin, Profile):
         values = read_profiles(environ).get(origin.name, {})
@@ -219,6 +226,18 @@ def _without_role(words: Words, chain: RoleChain, environ: Mapping[str, str]) ->
         serial = serial or values.get("mfa_serial")
         return RoleChain(SessionToken(origin, duration or MFA_SESSION, serial))
     return chain
+
+
+def _changed_identity(origin: WebIdentity, changes: Mapping[str, Any]) -> WebIdentity:
+    known = {one.name for one in fields(WebIdentity)}
+    unknown = sorted(name for name in changes if name not in known)
+    if unknown:
+        raise ConfigError(
+            f"AssumeRoleWithWebIdentity takes no {', '.join(unknown)}",
+            hint="the token says who you are; the session takes a name, a length and policies",
+        )
+    values = {name: getattr(origin, name) for name in known}
+    return WebIdentity(**{**values, **changes})
 
 
 def changed(role: Role, changes: Mapping[str, Any]) -> Role:
@@ -249,9 +268,10 @@ def open_named(
         "region_name": asked.sts_region or asked.region,
         "endpoint_url": asked.sts_endpoint,
     }
+    region = asked.region or _region_of(asked.role if words.arn is None else asked.profile, environ)
     opening = partial(
         open_chain,
-        region_name=asked.region,
+        region_name=region,
         refresh_policy=policy,
         on_event=on_event,
         sts_client_kwargs={name: value for name, value in sts.items() if value},
@@ -270,6 +290,13 @@ def open_named(
             f"{_called(origin)}: its credential_process cannot be run: {error.strerror}",
             hint="check the program's name and path",
         ) from error
+    except CredentialRetrievalError as error:
+        said = str(error.kwargs.get("error_msg", "")).strip().splitlines()
+        raise both(ConfigError, CredentialRetrievalError)(
+            f"{_called(origin)}: its credential_process gave no credentials"
+            + (f": {redact(said[0])[:_MOST_SAID]}" if said else ""),
+            hint="run its command line in a shell, and see what it says",
+        ) from None
     mfa_session = None
     if any(role.mfa_serial for role in chain.roles) and _is_user(start):
         mfa_session = MFA_SESSION if words.mfa_session is None else words.mfa_session or None
@@ -278,17 +305,44 @@ def open_named(
         chain=chain,
         session=opening(chain, mfa_session=mfa_session),
         start=start,
+        region=region or botocore_session(start).get_config_variable("region"),
         files=tuple(words.files),
     )
 
 
+def _region_of(profile: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the region that *profile* says.
+
+    Whoever names a profile means its region, whatever another role's `exec` has left in the
+    environment; where a profile has none, the environment's counts.
+    """
+    if profile is None:
+        return None
+    region = read_profiles(environ).get(profile, {}).get("region")
+    return region if isinstance(region, str) and region else None
+
+
 def _called(origin: Origin) -> str:
+    if isinstance(origin, CredentialSource):
+        return f"credential_source = {origin.name}"
     return f"profile {origin.name!r}" if isinstance(origin, Profile) else "the default profile"
+
+
+_WHERE = {
+    "Environment": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "Ec2InstanceMetadata": "that is for programs on an EC2 instance with a role",
+    "EcsContainer": "that is for programs in a container that is given credentials",
+}
 
 
 def _nothing_at(origin: Origin) -> RolecallError:
     """Return what is raised where *origin* has no credentials; also botocore's own error."""
     kind = both(ConfigError, NoCredentialsError)
+    if isinstance(origin, CredentialSource):
+        return kind(
+            f"{_called(origin)} gives no credentials here",
+            hint=_WHERE.get(origin.name, "name another source in the profile"),
+        )
     if isinstance(origin, Profile):
         return kind(
             f"{_called(origin)} has no credentials",

@@ -159,6 +159,6 @@ class Asked:
 
 
 def take_region(environ: MutableMapping[str, str]) -> None:
-    """Let botocore see ``AWS_REGION``, which all SDKs but it know."""
-    if environ.get("AWS_REGION") and not environ.get("AWS_DEFAULT_REGION"):
+    """Let botocore see ``AWS_REGION``, which all other SDKs know, and which wins in the AWS CLI."""
+    if environ.get("AWS_REGION"):
         environ["AWS_DEFAULT_REGION"] = environ["AWS_REGION"]

@@ -10,6 +10,9 @@ from click.shell_completion import CompletionItem
 
 from .options import OPTIONS, Asked
 
+#: How a child gets its credentials, all of which ``exec --via`` names.
+WAYS = ("endpoint", "env", "process")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,7 +31,9 @@ def role_options(*, via: str | None = None) -> Callable[[F], F]:
                 metavar=option.metavar if via is None or option.field != "via" else "ARN|WAY",
                 help=via if via is not None and option.field == "via" else option.help,
                 multiple=option.many,
-                shell_complete=complete_role if option.field == "profile" else None,
+                shell_complete=_COMPLETED.get(option.field)
+                if via is None
+                else _WAYS.get(option.field),
             )(function)
         return function
 
@@ -49,6 +54,30 @@ def complete_role(
     return roles_starting(incomplete)
 
 
+def complete_way(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Complete what ``exec --via`` takes beside ARNs."""
+    return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
+
+
+def complete_process(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Complete the words of ``credential-process``, which click does not read."""
+    if not incomplete.startswith("-"):
+        return complete_role(ctx, param, incomplete)
+    return [
+        CompletionItem(option.flag, help=option.help)
+        for option in OPTIONS
+        if option.flag.startswith(incomplete)
+    ]
+
+
+_COMPLETED = {"profile": complete_role}
+_WAYS = {**_COMPLETED, "via": complete_way}
+
+
 def complete_served(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem[Any]]:
@@ -63,7 +92,12 @@ def complete_served(
 
 def role_argument(*, required: bool = True, name: str = "role") -> Callable[[F], F]:
     """Return a decorator that adds the argument ROLE, which a shell can complete."""
-    return click.argument(name, metavar="ROLE", required=required, shell_complete=complete_role)
+    return click.argument(
+        name,
+        metavar="ROLE" if required else "[ROLE]",
+        required=required,
+        shell_complete=complete_role,
+    )
 
 
 def _log(ctx: click.Context, param: click.Parameter, count: int) -> int:

@@ -13,6 +13,7 @@ from .parameters import json_option, verbose_option
 if TYPE_CHECKING:
     from ..chain import RoleChain
     from .config_files import Files
+    from .config_sections import Finding
     from .printed import Node
 
 #: What `--check` has found something with.
@@ -20,10 +21,13 @@ FOUND = 2
 
 
 @click.command("roles")
-@click.option("--check", is_flag=True, help="Tell what is wrong with the profiles; then exit 2.")
+@click.option(
+    "--check", is_flag=True, help="Tell what is wrong with the profiles; exit 2 on errors."
+)
+@click.option("--strict", is_flag=True, help="With --check: exit 2 on warnings, too.")
 @json_option
 @verbose_option
-def command(check: bool, as_json: bool) -> int:
+def command(check: bool, strict: bool, as_json: bool) -> int:
     """List the profiles that are roles; check them.
 
     What is listed is read from files: nothing is called, run or asked for. The time is what is
@@ -38,11 +42,11 @@ def command(check: bool, as_json: bool) -> int:
     environ = os.environ  # noqa: TID251 - border
     files = read_files(environ)
     if check:
-        return _check(files, as_json)
+        return _check(files, strict, as_json)
     return _list(files, environ, as_json)
 
 
-def _check(files: Files, as_json: bool) -> int:
+def _check(files: Files, strict: bool, as_json: bool) -> int:
     from .config_check import check
     from .endings import say
     from .printed import plain, print_json
@@ -50,7 +54,7 @@ def _check(files: Files, as_json: bool) -> int:
     found = check(files)
     if as_json:
         print_json({"findings": [one.to_json() for one in found]})
-        return FOUND if found else 0
+        return _code(found, strict)
     for one in found:
         where = one.file if one.line is None else f"{one.file}:{one.line}"
         who = f"profile {one.profile}: " if one.profile else ""
@@ -59,8 +63,14 @@ def _check(files: Files, as_json: bool) -> int:
             click.echo(f"  hint: {plain(one.hint)}")
     count = len(files.profiles)
     profiles = f"{count} profile{'' if count == 1 else 's'}"
-    say(f"{profiles}, {len(found)} found" if found else f"{profiles}, nothing wrong")
-    return FOUND if found else 0
+    warnings = sum(one.severity != "error" for one in found)
+    counts = f"{len(found) - warnings} errors, {warnings} warnings"
+    say(f"{profiles}, {counts}" if found else f"{profiles}, nothing wrong")
+    return _code(found, strict)
+
+
+def _code(found: Sequence[Finding], strict: bool) -> int:
+    return FOUND if any(strict or one.severity == "error" for one in found) else 0
 
 
 def _list(files: Files, environ: Mapping[str, str], as_json: bool) -> int:

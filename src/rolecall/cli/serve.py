@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,9 @@ from .parameters import asked, complete_served, role_options, verbose_option
 
 if TYPE_CHECKING:
     from ..endpoint.server import Endpoint
+
+#: In the first line of the files that ``--write`` writes, and may overwrite.
+_OURS = "of rolecall serve, for as long as it runs"
 
 _FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json")
 
@@ -38,6 +42,7 @@ _FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json
     "--write",
     "folder",
     metavar="DIR",
+    type=click.Path(file_okay=False),
     help="Write them to DIR/NAME.env instead, of mode 0600, for as long as this runs.",
 )
 @click.option(
@@ -59,6 +64,8 @@ def command(
     """
     environ = os.environ  # noqa: TID251 - border
     roles = _pairs(names)
+    if folder is not None and format == "json":
+        raise click.UsageError("--write is for variables, not for JSON")
     if folder is not None:
         unfit = [name for name in roles if os.path.basename(name) != name or name.startswith(".")]
         if unfit:
@@ -148,31 +155,55 @@ def written(
     Raises:
         ConfigError: they cannot be written.
     """
-    from pathlib import Path
-
     from ..endpoint.private_files import write
     from ..errors import ConfigError
     from ..stores import private
     from ..stores.locks import expanded
     from .formats import variables_as
 
-    files = []
+    files: dict[Path, str] = {}
     try:
         if folder is not None:
             place = Path(expanded(folder, environ))
+            texts = {
+                place / f"{name}.env": f"{_comment(format)} {_OURS}\n{variables_as(format, values)}"
+                for name, values in variables.items()
+            }
+            foreign = [file for file in texts if not _is_ours(file)]
+            if foreign:
+                raise ConfigError(
+                    f"--write {folder}: {foreign[0]} is there, and not of rolecall serve",
+                    hint="name another directory, or give the role another NAME=",
+                )
             try:
                 private.make_directory(place, exclusive=True)
-                for name, values in variables.items():
-                    file = place / f"{name}.env"
-                    write(file, variables_as(format, values))
-                    files.append(file)
+                for file, text in texts.items():
+                    write(file, text)
+                    files[file] = text
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise ConfigError(f"--write {folder}: {reason}") from error
         yield
     finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+        for file, text in files.items():
+            with suppress(OSError, ValueError):
+                if file.read_text(encoding="utf-8") == text:  # not another one's meanwhile
+                    file.unlink()
+
+
+def _comment(format: str) -> str:
+    return "rem" if format == "cmd" else "#"
+
+
+def _is_ours(file: Path) -> bool:
+    """Return whether *file* is not there, or was written by a serve before."""
+    try:
+        with open(file, encoding="utf-8") as found:
+            return _OURS in found.readline()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _variables(
@@ -198,9 +229,9 @@ def _told(variables: Mapping[str, Mapping[str, str]], format: str) -> str:
 
     if format == "json":
         return json.dumps(variables, indent=2) + "\n"
-    comment = "rem" if format == "cmd" else "#"
     parts = [
-        (f"{comment} {name}\n" if len(variables) > 1 else "") + variables_as(format, values)
+        (f"{_comment(format)} {name}\n" if len(variables) > 1 else "")
+        + variables_as(format, values)
         for name, values in variables.items()
     ]
     return "\n".join(parts)

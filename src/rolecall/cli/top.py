@@ -14,8 +14,12 @@ _SECONDS = 1.0
 _BAR = 20
 _SHORT_BAR = 6
 #: Columns that a table with long bars needs.
-_WIDE = 110
-_WHOLE = ("PID", "ACCOUNT", "LEFT", "", "REFRESHED")
+_WIDE = 120
+#: What is shown, and from which width of the terminal on.
+_COLUMNS = {
+    "PID": 70, "COMMAND": 90, "ROLE": 0, "IDENTITY": 80, "LEFT": 0, "BAR": 60, "REFRESHED": 100,
+    "LAST ERROR": 0,
+}  # fmt: skip
 #: Columns, where there is no terminal to tell.
 _PIPED = 160
 
@@ -54,12 +58,11 @@ def _watch(console: Any, environ: Mapping[str, str]) -> int:
     from rich.live import Live
 
     never = threading.Event()
-    wide = console.width >= _WIDE
-    first = table(rows(environ), wide=wide)
+    first = table(rows(environ), width=console.width)
     with Live(first, console=console, screen=True, auto_refresh=False) as live:
         try:
             while not never.wait(_SECONDS):
-                live.update(table(rows(environ), wide=console.width >= _WIDE), refresh=True)
+                live.update(table(rows(environ), width=console.width), refresh=True)
         except KeyboardInterrupt:
             return 0
     return 0
@@ -68,7 +71,7 @@ def _watch(console: Any, environ: Mapping[str, str]) -> int:
 def _print(console: Any, environ: Mapping[str, str]) -> None:
     found = rows(environ)
     if found:
-        console.print(table(found, wide=console.width >= _WIDE))
+        console.print(table(found, width=console.width))
         return
     from .endings import say
 
@@ -90,32 +93,40 @@ def rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def table(found: Iterable[Mapping[str, Any]], *, wide: bool = True) -> Any:
+def table(found: Iterable[Mapping[str, Any]], *, width: int = _PIPED) -> Any:
     """Return *found* as a table, with the time that is left as a bar where there is room."""
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("PID", "COMMAND", "ROLE", "ACCOUNT", "LEFT", "", "REFRESHED", "LAST ERROR"):
+    columns = [name for name, least in _COLUMNS.items() if width >= least]
+    for name in columns:
         made.add_column(
-            name,
+            name if name != "BAR" else "",
             overflow="fold",
-            no_wrap=name in _WHOLE,
+            no_wrap=name not in ("COMMAND", "ROLE", "LAST ERROR"),
             justify="right" if name == "PID" else "left",
         )
     for row in found:
         left, of = row.get("remaining_seconds"), row.get("lifetime_seconds")
-        made.add_row(
-            str(row["pid"]),
-            Text(str(row["command"])),
-            Text(str(row.get("name") or "").rpartition("/")[2]),
-            str(row.get("role_arn") or "").partition("::")[2].partition(":")[0],
-            _left(left),
-            Text(bar(left, of, _BAR if wide else _SHORT_BAR), style=_style(row.get("state"))),
-            str(row.get("refreshes", "")),
-            Text(str(row.get("last_error") or "")),
-        )
+        length = _BAR if width >= _WIDE else _SHORT_BAR
+        cells = {
+            "PID": Text(str(row["pid"])),
+            "COMMAND": Text(str(row["command"])),
+            "ROLE": Text(str(row.get("name") or "").rpartition("/")[2]),
+            "IDENTITY": Text(_identity(row)),
+            "LEFT": Text(_left(left)),
+            "BAR": Text(bar(left, of, length), style=_style(row.get("state"))),
+            "REFRESHED": Text(str(row.get("refreshes", ""))),
+            "LAST ERROR": Text(str(row.get("last_error") or "")),
+        }
+        made.add_row(*(cells[name] for name in columns))
     return made
+
+
+def _identity(row: Mapping[str, Any]) -> str:
+    """Return account and role as AWS knows them."""
+    return str(row.get("role_arn") or "").partition("::")[2]
 
 
 def _left(seconds: float | None) -> str:

@@ -100,7 +100,8 @@ def found_here(asked: Asked, environ: Mapping[str, str]) -> Named:
     # Not what a token in the environment gives, which comes before a profile.
     if facts(botocore_session(session)).method == "assume-role":
         return open_named(asked, environ)
-    return Named(asked=asked, chain=chain, session=session, start=session, files=())
+    region = asked.region or botocore_session(session).get_config_variable("region")
+    return Named(asked=asked, chain=chain, session=session, start=session, region=region, files=())
 
 
 def _origin(named: Named) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def row(served: Served) -> Mapping[str, Any]:
     return {
         "name": served.name,
         "role_arn": served.role_arn,
+        "account_id": served.account_id,
         "access_key": None if held is None else held.credentials.access_key,
         "state": refresher.phase.name.lower(),
         "expires_at": None if expires is None else _as_text(expires),

@@ -6,7 +6,13 @@ import threading
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    NoCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials
@@ -53,6 +59,12 @@ class SessionSource:
             frozen = credentials.get_frozen_credentials()
         except (RolecallError, ClientError, NoCredentialsError):
             raise
+        except (SSOError, TokenRetrievalError, UnauthorizedSSOTokenError) as error:
+            profile = self._session.profile or "default"
+            raise CredentialsExpired(
+                f"the sign-in of profile {profile!r} has ended, or there was none",
+                hint=f"aws sso login --profile {profile}",
+            ) from error
         except Exception as error:  # botocore's own RuntimeError, or a program's refresh function
             said = quote(error)
             trouble = CredentialsExpired(f"{self!r}: they cannot be had: {said.text}")

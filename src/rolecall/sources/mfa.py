@@ -33,6 +33,7 @@ CODE_TIMEOUT = timedelta(seconds=30)
 #: A device shows a code for this long. [RFC 6238, 5.2]
 STEP_SECONDS = 30.0
 
+_SIX = "a code is the six digits that the device shows"
 _SIX_DIGITS = re.compile(r"[0-9]{6}")
 
 
@@ -387,7 +388,7 @@ class _Checker:
         except RolecallError:
             raise
         except EOFError:
-            problem = _refusal(self._serial, f"{self._who} gave no code")
+            problem = _refusal(self._serial, f"{self._who} gave no code", hint=_SIX)
         except Exception as error:  # user code: whatever it raises, its caller gets one of ours
             said = quote(error, codes=True)
             problem = _refusal(self._serial, f"{self._who} raised {said.text}")
@@ -403,7 +404,7 @@ class _Checker:
         """Return *code* as six digits that were not given in the last 30 s."""
         problem = _problem(code)
         if problem:
-            raise _refusal(self._serial, f"{self._who} must give six digits, {problem}")
+            raise _refusal(self._serial, f"{self._who} must give six digits, {problem}", hint=_SIX)
         digits = str(code).strip()
         seen = hashlib.blake2b(digits.encode("ascii"), key=self._salt).digest()
         now = self._clock.boottime()
