@@ -196,7 +196,7 @@ def test_sts_is_asked_in_the_profiles_own_region(
     [
         ({"AWS_REGION": "eu-west-2"}, "eu-west-2"),
         ({"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
-        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-2"),
         ({"AWS_REGION": ""}, None),
     ],
 )
@@ -207,7 +207,7 @@ def test_the_region_may_be_in_the_environment_by_either_name(
     variables: dict[str, str],
     region: str | None,
 ) -> None:
-    """Two for different regions: that of the name which botocore reads itself."""
+    """Two for different regions: that which all SDKs but botocore take."""
     desk.profile("default")
     desk.profile("profile hub")
     desk.environ.update(variables)

@@ -195,7 +195,7 @@ def test_check_says_where_and_what_to_do(desk: Desk, rolecall: Rolecall) -> None
 def test_check_in_json_has_all_that_is_said(desk: Desk, rolecall: Rolecall) -> None:
     desk.credentials_file.chmod(0o644)
 
-    ended = rolecall("roles", "--check", "--json")
+    ended = rolecall("roles", "--check", "--strict", "--json")
 
     (found,) = json.loads(ended.out)["findings"]
     assert ended.code == 2
@@ -209,7 +209,7 @@ def test_check_in_json_has_all_that_is_said(desk: Desk, rolecall: Rolecall) -> N
         "hint": "chmod 600 ~/.aws/credentials",
     }
     desk.credentials_file.chmod(0o600)
-    ended = rolecall("roles", "--check", "--json")
+    ended = rolecall("roles", "--check", "--strict", "--json")
     assert (ended.code, json.loads(ended.out)) == (0, {"findings": []})
 
 

@@ -229,6 +229,7 @@ def test_a_port_that_somebody_else_has_is_told(desk: Desk, serving: Callable[...
         (["one="], "one=: must be NAME=ROLE"),
         ([], "NAME=ROLE"),
         (["reader", "--format", "ini"], "ini"),
+        (["reader", "--write", "roles", "--json"], "--write"),
         (["reader", "--port", "0"], "--port"),
         (["reader", "--port", "65536"], "--port"),
     ],
@@ -348,7 +349,7 @@ def test_without_a_terminal_to_ask_at_it_is_3(desk: Desk) -> None:
 # Files
 
 
-@pytest.mark.parametrize("format", ["env", "json"])
+@pytest.mark.parametrize("format", ["env", "dotenv"])
 def test_files_of_their_own_are_there_while_it_runs(
     desk: Desk, serving: Callable[..., Ended], tmp_path: Path, format: str
 ) -> None:
@@ -361,8 +362,7 @@ def test_files_of_their_own_are_there_while_it_runs(
         for file in place.iterdir():
             assert file.stat().st_mode & 0o777 == 0o600
             text = file.read_text()
-            variables = json.loads(text) if format == "json" else sourced(text)
-            found[file.name] = who(desk, variables)
+            found[file.name] = who(desk, sourced(text))
 
     before = os.umask(0)
     try:

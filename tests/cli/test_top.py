@@ -145,14 +145,14 @@ def test_in_a_pipe_it_is_a_table_without_colours(
     head, *lines = ended.out.splitlines()
     assert (ended.code, ended.err) == (0, "")
     assert head.split() == [
-        *("PID", "COMMAND", "ROLE", "ACCOUNT", "LEFT", "REFRESHED", "LAST", "ERROR")
+        *("PID", "COMMAND", "ROLE", "IDENTITY", "LEFT", "REFRESHED", "LAST", "ERROR")
     ]
     assert len(lines) == 2
     assert "\x1b" not in ended.out
     commands = ("exec reader  reader", "serve        live")
     for line, command in zip(sorted(lines), commands, strict=True):
         assert line.startswith(f"{os.getpid()}  {command}")
-        assert "  123456789012  " in line
+        assert "123456789012" in line
         assert "█" * 20 in line
 
 

@@ -29,6 +29,9 @@ _TERMINALS = frozenset(
     getattr(signal, f"SIG{name}", None) for name in ("INT", "QUIT", "HUP", "WINCH", "TSTP")
 )
 
+#: What ends a process that does not care for it.
+_ENDING = frozenset(getattr(signal, f"SIG{name}", None) for name in ("INT", "QUIT", "TERM", "HUP"))
+
 #: ``si_code`` of a signal that somebody sent; the kernel's own are larger. [Linux, sigaction(2)]
 _MOST_OF_USERS = 0
 
@@ -65,6 +68,9 @@ def run(program: Sequence[str], environ: Mapping[str, str], *, core: int | None 
         return _run_plainly(program, environ)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody would tell us that it has ended
+    early = _came_early()
+    if early is not None:
+        return 128 + early
     child = subprocess.Popen(_launched(program, environ, core), env=dict(environ))
     try:
         if hasattr(signal, "sigwaitinfo"):
@@ -74,6 +80,17 @@ def run(program: Sequence[str], environ: Mapping[str, str], *, core: int | None 
         child.kill()
         child.wait()
         raise
+
+
+def _came_early() -> int | None:
+    """Return the signal that ended this process before it had a child; stop if one says so."""
+    for number in signal.sigpending() & _kept():
+        if number in _ENDING:
+            return int(number)
+        if number is signal.SIGTSTP:
+            signal.sigwait({signal.SIGTSTP})
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return None
 
 
 def _launched(program: Sequence[str], environ: Mapping[str, str], core: int | None) -> list[str]:

@@ -110,7 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _ended(KeyboardInterrupt())
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is click's word for the former
         return _reader_gone()
     except Exception as error:
         return _ended(error)

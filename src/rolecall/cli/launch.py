@@ -52,32 +52,36 @@ def undo_pythons_signals() -> None:
 
 def become(program: "Sequence[str]", environ: "Mapping[str, str]") -> int:
     """Become *program* with *environ*; return the exit code of the failure to do so."""
-    try:
+    trouble: OSError | ValueError | None = None
+    for path in _candidates(program[0], environ):
         try:
-            os.execvpe(program[0], list(program), environ)
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            # A script that does not say what runs it: the shell does, as for execvp(3).
-            script = _found(program[0], environ)
-            os.execve("/bin/sh", ["sh", script, *program[1:]], environ)
-    except (FileNotFoundError, NotADirectoryError):
+            try:
+                os.execve(path, list(program), environ)
+            except OSError as error:
+                if error.errno != errno.ENOEXEC:
+                    raise
+                # A script that does not say what runs it: the shell does, as for execvp(3).
+                os.execve("/bin/sh", ["sh", path, *program[1:]], environ)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            trouble = trouble or error
+    if trouble is None:
         _say(f"{program[0]}: not found")
         return NOT_FOUND
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a program's name"
-        _say(f"{program[0]}: cannot be run: {reason}")
-        return NOT_EXECUTABLE
+    reason = getattr(trouble, "strerror", None) or "not a program's name"
+    _say(f"{program[0]}: cannot be run: {reason}")
+    return NOT_EXECUTABLE
 
 
-def _found(name: str, environ: "Mapping[str, str]") -> str:
-    """Return the file that *name* stands for, on the PATH unless it has a slash."""
-    if "/" not in name:
-        for folder in os.get_exec_path(dict(environ)):
-            path = os.path.join(folder, name)
-            if os.access(path, os.X_OK):
-                return path
-    return name
+def _candidates(name: str, environ: "Mapping[str, str]") -> "list[str]":
+    """Return the files that *name* may stand for: on the PATH unless it has a slash."""
+    if "/" in name:
+        return [name]
+    if not name:
+        return []
+    # Not os.execvpe, which goes on with the next folder after a script of that kind.
+    return [os.path.join(folder, name) for folder in os.get_exec_path(dict(environ))]
 
 
 def _say(words: str) -> None:

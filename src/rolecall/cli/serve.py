@@ -165,8 +165,9 @@ def written(
     try:
         if folder is not None:
             place = Path(expanded(folder, environ))
+            mark = f"{_comment(format)} {_OURS}\n"
             texts = {
-                place / f"{name}.env": f"{_comment(format)} {_OURS}\n{variables_as(format, values)}"
+                place / f"{name}.env": mark + variables_as(format, values)
                 for name, values in variables.items()
             }
             foreign = [file for file in texts if not _is_ours(file)]

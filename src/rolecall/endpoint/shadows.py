@@ -42,6 +42,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SECTION = re.compile(r"\[(?P<name>.+)\]")
 _KEY = re.compile(r"(?P<key>.*?)\s*[=:]")
 # SDKs differ in how much white space they bear, and in whether [profile default] is [default].
+_BOTOCORES_DEFAULT = re.compile(r"default|profile\s+(?P<quote>[\"']?)default(?P=quote)")
 _DEFAULT = re.compile(r"(?:profile\s+)?(?P<quote>[\"']?)default(?P=quote)")
 
 
@@ -98,7 +99,7 @@ def with_default_process(text: str, command: str) -> str:
                 # As deep as what follows, or it would go on with this, or this with what is above.
                 kept.append(one.indent + line)
             inside = bool(_DEFAULT.fullmatch(one.section.strip()))
-            there = there or inside
+            there = there or bool(_BOTOCORES_DEFAULT.fullmatch(one.section))
         kept.append(one.text if one.text.endswith(("\n", "\r")) else f"{one.text}\n")
     if inside:
         kept.append(line)
