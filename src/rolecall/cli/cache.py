@@ -89,7 +89,7 @@ def clear_command(expired: bool, yes: bool) -> None:
     found = [one for one in cache.entries() if one.is_over or not expired]
     count = f"{len(found)} session{'' if len(found) == 1 else 's'}"
     # Where nobody can be asked it is done: nothing is lost that cannot be had again.
-    if found and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+    if found and not yes and _is_at_a_terminal():
         click.confirm(f"Delete {count} from {cache.name}?", abort=True, err=True)
     failed = [one for one in found if not one.delete()]
     cache.sweep()
@@ -118,3 +118,7 @@ def _rows(found: list[Cached]) -> list[dict[str, Any]]:
         }
         for one in found
     ]
+
+
+def _is_at_a_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

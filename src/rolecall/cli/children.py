@@ -71,7 +71,9 @@ def run(program: Sequence[str], environ: Mapping[str, str], *, core: int | None 
     early = _came_early()
     if early is not None:
         return 128 + early
-    child = subprocess.Popen(_launched(program, environ, core), env=dict(environ))
+    child = subprocess.Popen(
+        _launched(program, environ, core), env=dict(environ), pass_fds=_inherited()
+    )
     try:
         if hasattr(signal, "sigwaitinfo"):
             return _until_ended(child)
@@ -91,6 +93,20 @@ def _came_early() -> int | None:
             signal.sigwait({signal.SIGTSTP})
             os.kill(os.getpid(), signal.SIGSTOP)
     return None
+
+
+def _inherited() -> list[int]:
+    """Return what was opened for the child by whoever started us, such as ``<(…)`` of a shell.
+
+    Python's own are not inheritable. Not close_fds=False, with which Python starts the child by
+    posix_spawn, and glibc then leaves two signals ignored in it.
+    """
+    found = []
+    for name in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
+        with contextlib.suppress(OSError, ValueError):
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _launched(program: Sequence[str], environ: Mapping[str, str], core: int | None) -> list[str]:
@@ -206,7 +222,7 @@ def _in_foreground() -> bool:
 def _run_plainly(program: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run *program* where there are no such signals (Windows): the console tells both of Ctrl-C."""
     try:
-        child = subprocess.Popen(list(program), env=dict(environ))
+        child = subprocess.Popen(list(program), env=dict(environ), close_fds=False)
     except FileNotFoundError:
         print(f"rolecall: {program[0]}: not found", file=sys.stderr)
         return 127

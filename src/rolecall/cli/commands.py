@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -99,6 +100,16 @@ def rolecall() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     take_region(os.environ)  # noqa: TID251 - border
+    lost = None
+    if sys.stdout is None:  # closed: what was to be printed is lost, and that is to be noticed
+        sys.stdout = lost = io.StringIO()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
+    code = _run(words)
+    return 1 if code == 0 and lost is not None and lost.getvalue() else code
+
+
+def _run(words: Sequence[str] | None) -> int:
     try:
         code = rolecall.main(
             None if words is None else list(words), prog_name="rolecall", standalone_mode=False
@@ -110,8 +121,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _ended(KeyboardInterrupt())
-    except (BrokenPipeError, SystemExit):  # the latter is click's word for the former
+    except BrokenPipeError:
         return _reader_gone()
+    except SystemExit as end:
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click has seen the same
+            return _reader_gone()
+        return end.code if isinstance(end.code, int) else 0
     except Exception as error:
         return _ended(error)
     return code if isinstance(code, int) else 0

@@ -14,6 +14,7 @@ import threading
 from collections.abc import MutableMapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # another class before 3.11
+from datetime import timedelta
 from typing import NoReturn
 
 from ..credentials import Credentials
@@ -37,6 +38,9 @@ STALE_SECONDS = 5.0
 #: Which roles a chain of such processes is asked for, one by the other.
 ASKED = "ROLECALL_ASKED"
 _ARROW = " -> "
+
+#: With less left it is dead before it is used: then the fetch is waited for.
+_WORTH_PRINTING = timedelta(seconds=5)
 
 _GOING_ON = "going on with what is stored, which is still valid"
 
@@ -117,7 +121,7 @@ def current(refresher: Refresher) -> Credentials:
                 if isinstance(stored, Stored) and stored.made_do is not None:
                     endings.say(f"{_GOING_ON}: {endings.told(stored.made_do)}")
                 return found
-            if not is_asking():
+            if not is_asking() and Stored.left(entry) > _WORTH_PRINTING:
                 break
     except FetchError as error:
         trouble = endings.told(error)

@@ -119,6 +119,7 @@ def _run(
     from .lifetimes import ensure
     from .naming import open_named
     from .notices import Notices
+    from .rewording import who
 
     environ: Mapping[str, str] = os.environ  # noqa: TID251 - border
     if environ.get(MARKER) and not allow_nested:
@@ -133,8 +134,13 @@ def _run(
     # Now, while we have the terminal to ask for a code, and can still say that it is refused.
     local_expiry(refresher.get())
     ensure(refresher, refresh_before)
-    notices.begin(asked.role or "")
-    if named.region is None and not environ.get("AWS_REGION") and sys.stderr.isatty():
+    notices.begin(who(asked))
+    if (
+        named.region is None
+        and not environ.get("AWS_REGION")
+        and sys.stderr is not None
+        and sys.stderr.isatty()
+    ):
         say("no region is known for this role: give --region if the program needs one")
     words = list(program) or _shell(environ, named)
     if way == "env":
@@ -157,10 +163,17 @@ def _by_endpoint(
     from ..endpoint.server import Endpoint
     from ..endpoint.status import noted
     from .children import run, signals_kept
+    from .rewording import who
 
     name = named.asked.role or "role"
     arn = named.role_arn
-    served = Served(name=name, refresher=refresher, role_arn=arn, account_id=account_in(arn))
+    served = Served(
+        name=name,
+        refresher=refresher,
+        role_arn=arn,
+        account_id=account_in(arn),
+        at_a_terminal=f"run `{who(named.asked)}` at a terminal",
+    )
     endpoint = Endpoint([served])
     with (
         signals_kept(),
@@ -177,6 +190,7 @@ def _by_process(
     from ..endpoint.environment import OF_SOURCE, absolute, child_environment, unshadowed
     from ..endpoint.private_files import private_directory, write_variables
     from .children import run, signals_kept
+    from .rewording import for_a_profile
 
     with private_directory(environ) as folder:
         # What is taken out of the child's environment is what the role is assumed with.
@@ -188,41 +202,17 @@ def _by_process(
             environ, name=named.asked.role or "role", variables={}, region=named.region
         )
         process = shlex.join(
-            [*_ourselves(), "credential-process", "--environment", str(kept), *again(named.asked)]
+            [
+                *_ourselves(),
+                "credential-process",
+                "--environment",
+                str(kept),
+                *for_a_profile(named.asked),
+            ]
         )
         child = unshadowed(child, folder, process=process)
         with signals_kept():
             return run(words, child, core=core)
-
-
-def again(asked: Asked) -> list[str]:
-    """Return the words that name the same role once more, from whichever directory.
-
-    Raises:
-        ConfigError: they do not fit on the one line of a profile.
-    """
-    from ..errors import ConfigError
-    from .naming import policy_path
-    from .options import OPTIONS
-
-    words = []
-    for option in OPTIONS:
-        value = getattr(asked, option.field)
-        for one in value if option.many else [value]:
-            if one is not None:
-                words.append(f"{option.flag}={one}")
-    path = policy_path(asked.policy)
-    if asked.policy is not None:
-        compact = " ".join(asked.policy.split("\n")) if path is None else f"file://{path}"
-        words = [word for word in words if not word.startswith("--policy=")]
-        words.append(f"--policy={compact}")
-    words += ["--", *([asked.role] if asked.role else [])]
-    if any(sign in word for word in words for sign in "\r\n\0"):
-        raise ConfigError(
-            "with --via process all options go on one line of a profile, and one of them has more",
-            hint="give it on one line, or leave --via process out",
-        )
-    return words
 
 
 def _ourselves() -> list[str]:
@@ -243,6 +233,7 @@ def _become(
     from ..endpoint.private_files import make_private_directory
     from .formats import variables_of
     from .launch import become, undo_pythons_signals
+    from .process_cache import LONGEST_LIFE_SECONDS
 
     child = child_environment(
         environ,
@@ -251,13 +242,18 @@ def _become(
         region=named.region,
     )
     # Where the default profile has keys, some SDKs take those before these. The files stay until
-    # the program, whose process id they have, has ended: the next rolecall deletes them.
-    folder = make_private_directory(environ)
+    # its keys are of no use any more: a later rolecall deletes them.
+    folder = make_private_directory(environ, kept_for=LONGEST_LIFE_SECONDS)
     child = unshadowed(child, folder)
     if not any(folder.iterdir()):
         folder.rmdir()
-    undo_pythons_signals()
-    code = become(words, child)
+    if os.name == "nt":  # which has no exec: the shell would go on at once
+        from .children import run
+
+        code = run(words, child)
+    else:
+        undo_pythons_signals()
+        code = become(words, child)
     shutil.rmtree(folder, ignore_errors=True)
     return code
 
@@ -268,6 +264,6 @@ def _shell(environ: Mapping[str, str], named: Named) -> list[str]:
 
     default = "cmd.exe" if os.name == "nt" else "/bin/sh"
     shell = environ.get("COMSPEC" if os.name == "nt" else "SHELL") or default
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         say(f"a shell as {named.role_arn or named.asked.role}; `exit` leaves it")
     return [shell]

@@ -42,13 +42,17 @@ def command(role: str, format: str, refresh_before: str | None, **values: Any) -
       rolecall export deploy --format json
     """
     from ..sessions.handing import handing, local_expiry
-    from .formats import written
+    from .formats import taken_back, written
     from .lifetimes import ensure
     from .naming import open_named
 
-    named = open_named(asked(role, values), os.environ)  # noqa: TID251 - border
+    environ = os.environ  # noqa: TID251 - border
+    named = open_named(asked(role, values), environ)
     refresher = handing(named.session, own=True)
     local_expiry(refresher.get())
     ensure(refresher, refresh_before)
     profile = role.rpartition("/")[2] if role.startswith("arn:") else role
+    # With a profile named, the JavaScript SDK does not look at keys in the environment.
+    stale = [name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if name in environ]
+    click.echo(taken_back(format, stale), nl=False)
     click.echo(written(format, refresher.get(), named.region, profile), nl=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timezone
 from typing import Any
 
@@ -98,6 +98,26 @@ def _dotenv(values: Mapping[str, str]) -> str:
         return '"' + re.sub(r'(["\\$`])', r"\\\1", value).replace("\n", "\\n") + '"'
 
     return "".join(f"{name}={quoted(value)}\n" for name, value in values.items())
+
+
+#: Format → how it takes a variable back.
+_UNSET: Mapping[str, str] = {
+    "env": "unset {}\n",
+    "fish": "set -e {}\n",
+    "powershell": "Remove-Item Env:{} -ErrorAction SilentlyContinue\n",
+    "cmd": 'set "{}="\n',
+}
+
+
+def taken_back(format: str, names: Iterable[str]) -> str:
+    """Return what takes variables *names* back, in a format that a shell runs; else nothing."""
+    line = _UNSET.get(format)
+    found = sorted(names)
+    if line is None or not found:
+        return ""
+    if format == "env":
+        return line.format(" ".join(found))
+    return "".join(line.format(name) for name in found)
 
 
 #: Format → how it writes variables.

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    SSOError,
+)
 
 from ..chain import (
     Ambient,
@@ -108,7 +115,7 @@ class Words:
         if spell and not SHORTEST_SESSION_TOKEN <= spell <= LONGEST_SESSION_TOKEN:
             self.wrong.append(f"--mfa-session {asked.mfa_session}: must be 15m to 36h, or 0")
         endpoint = asked.sts_endpoint
-        if endpoint is not None and not re.match(r"https?://[^/\s]+", endpoint):
+        if endpoint is not None and not _is_url(endpoint):
             self.wrong.append("--sts-endpoint must be a URL, such as https://sts.example.com")
 
     def refuse(self) -> None:
@@ -173,6 +180,14 @@ class Words:
         if not command:
             self.wrong.append("--mfa-command must be a command line, with its quotes closed")
         return command
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or an address that is none
+        return False
 
 
 def policy_path(text: str | None) -> str | None:
@@ -290,6 +305,14 @@ def open_named(
             f"{_called(origin)}: its credential_process cannot be run: {error.strerror}",
             hint="check the program's name and path",
         ) from error
+    except (RolecallError, ClientError, NoRegionError, ProfileNotFound, SSOError):
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # botocore's, of what it prints
+        raise both(ConfigError, CredentialRetrievalError)(
+            f"{_called(origin)}: its credential_process printed nothing usable "
+            f"({type(error).__name__})",
+            hint="it prints one JSON object, with Version 1 and the keys",
+        ) from None
     except CredentialRetrievalError as error:
         said = str(error.kwargs.get("error_msg", "")).strip().splitlines()
         raise both(ConfigError, CredentialRetrievalError)(

@@ -11,16 +11,20 @@ class Notices:
     """A listener that says each new trouble once, and no more: the child has the terminal."""
 
     def __init__(self) -> None:
-        self._role: str | None = None
+        self._whoami: str | None = None
         self._said: str | None = None
 
-    def begin(self, role: str) -> None:
-        """Say what happens from now on; before, the command itself says it."""
-        self._role = role
+    def begin(self, whoami: str) -> None:
+        """Say what happens from now on; before, the command itself says it.
+
+        Args:
+            whoami: The command line that asks for a code for the same role.
+        """
+        self._whoami = whoami
 
     def __call__(self, event: Event) -> None:
         """Take what happened to one of the chain's sessions."""
-        if self._role is None:
+        if self._whoami is None:
             return
         if event.kind == "refreshed":
             if self._said is not None:
@@ -30,8 +34,8 @@ class Notices:
             text = told(event.error)
             if isinstance(event.error, MFARequired):
                 text = (
-                    f"{event.error.message}\n  hint: run `rolecall whoami {self._role}` in another "
-                    "terminal, which asks for a code; the new session is used here as well"
+                    f"{event.error.message}\n  hint: run `{self._whoami}` in another terminal, "
+                    "which asks for a code; the new session is used here as well"
                 )
             if text != self._said:
                 self._said = text

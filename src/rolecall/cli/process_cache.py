@@ -21,7 +21,7 @@ from .formats import as_json
 from .naming import Named
 
 #: No role session lives longer, so no older entry is of use. [STS AssumeRole, DurationSeconds]
-LONGEST_LIFE_SECONDS = 12 * 3600.0
+LONGEST_LIFE_SECONDS = 12 * 3600
 
 #: What botocore found in the environment or in the two files, which an entry is pinned to.
 _PINNED_METHODS = frozenset({"env", "config-file", "shared-credentials-file"})
@@ -61,10 +61,13 @@ def keep(
 
 
 def _is_young(credentials: Credentials, refresher: Refresher) -> bool:
-    if credentials.expires_at is None or credentials.issued_at is None:
-        return False
-    life = (credentials.expires_at - credentials.issued_at).total_seconds()
     left = Stored.left(credentials, refresher.clock).total_seconds()
+    if credentials.expires_at is None:
+        return False
+    if credentials.issued_at is None:  # of a sign-in: nobody says how long it lives in all
+        ahead = refresher.policy.ahead
+        return ahead is not None and left > ahead.total_seconds()
+    life = (credentials.expires_at - credentials.issued_at).total_seconds()
     return left > refresher.policy.windows_for(life).ahead
 
 

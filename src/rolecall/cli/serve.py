@@ -106,6 +106,7 @@ def _serve(
     from .endings import say
     from .naming import open_named
     from .notices import Notices
+    from .rewording import who
 
     without_core_dumps()
     served: list[Served] = []
@@ -118,12 +119,19 @@ def _serve(
         local_expiry(refresher.get())
         arn = named.role_arn
         served.append(
-            Served(name=name, refresher=refresher, role_arn=arn, account_id=account_in(arn))
+            Served(
+                name=name,
+                refresher=refresher,
+                role_arn=arn,
+                account_id=account_in(arn),
+                at_a_terminal=f"run `{who(named.asked)}` at a terminal",
+            )
         )
         regions[name] = named.region
-        notices.begin(role)
+        notices.begin(who(named.asked))
         all_notices.append(notices)
     with (
+        told_to_end() as over,
         Endpoint(served, port=port) as endpoint,
         private_directory(environ) as own,
         noted("serve", endpoint.status_url, endpoint.status_token, environ),
@@ -139,7 +147,8 @@ def _serve(
             sys.stdout.flush()
         with written(variables, format, folder, environ):
             say(f"serving {', '.join(roles)} on {endpoint.host}; interrupt to end")
-            _until_told()
+            while not over.wait(3600):  # with a limit, or no signal comes through on Windows
+                pass
     return 0
 
 
@@ -159,7 +168,6 @@ def written(
     from ..errors import ConfigError
     from ..stores import private
     from ..stores.locks import expanded
-    from .formats import variables_as
 
     files: dict[Path, str] = {}
     try:
@@ -167,7 +175,7 @@ def written(
             place = Path(expanded(folder, environ))
             mark = f"{_comment(format)} {_OURS}\n"
             texts = {
-                place / f"{name}.env": mark + variables_as(format, values)
+                place / f"{name}.env": mark + _with_others_gone(format, values)
                 for name, values in variables.items()
             }
             foreign = [file for file in texts if not _is_ours(file)]
@@ -190,6 +198,14 @@ def written(
             with suppress(OSError, ValueError):
                 if file.read_text(encoding="utf-8") == text:  # not another one's meanwhile
                     file.unlink()
+
+
+def _with_others_gone(format: str, values: Mapping[str, str]) -> str:
+    """Return *values* for a shell, in which nothing is left that would win over them."""
+    from ..endpoint.environment import REMOVED
+    from .formats import taken_back, variables_as
+
+    return taken_back(format, set(REMOVED) - values.keys()) + variables_as(format, values)
 
 
 def _comment(format: str) -> str:
@@ -226,20 +242,19 @@ def _told(variables: Mapping[str, Mapping[str, str]], format: str) -> str:
     """Return *variables* as *format* writes them, each role's under its name."""
     import json
 
-    from .formats import variables_as
-
     if format == "json":
         return json.dumps(variables, indent=2) + "\n"
     parts = [
         (f"{_comment(format)} {name}\n" if len(variables) > 1 else "")
-        + variables_as(format, values)
+        + _with_others_gone(format, values)
         for name, values in variables.items()
     ]
     return "\n".join(parts)
 
 
-def _until_told() -> None:
-    """Wait until somebody interrupts or ends this process."""
+@contextmanager
+def told_to_end() -> Iterator[threading.Event]:
+    """Give what is set when somebody interrupts or ends this process, which then does not die."""
     over = threading.Event()
 
     def end(*_: object) -> None:
@@ -252,8 +267,7 @@ def _until_told() -> None:
         for kind in kinds:
             if before[kind] is not signal.SIG_IGN:  # as under nohup
                 signal.signal(kind, end)
-        while not over.wait(3600):  # with a limit, or no signal comes through on Windows
-            pass
+        yield over
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)

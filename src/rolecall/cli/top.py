@@ -85,7 +85,12 @@ def rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = []
     for one in running(environ):
-        roles = status_of(one)
+        try:
+            roles = status_of(one)
+        except TimeoutError:
+            silent = {"name": "", "state": "unknown", "last_error": "does not answer"}
+            found.append({"pid": one.pid, "command": one.what, **silent})
+            continue
         if roles is None:
             forget(one)
             continue

@@ -33,13 +33,11 @@ MOST_BYTES = 64 * 1024
 #: The wall clock was set, if it and the machine's other clock differ by more about an entry's age.
 MOST_DRIFT_SECONDS = 5.0
 
-#: Part of the question by being there: the access key id says whose they are.
-SECRETS = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-)
+#: Variables called so are part of the question by being there: a key id says whose keys they are.
+SECRETS = ("SECRET", "TOKEN", "PASSWORD", "PASSPHRASE")
+
+#: Options whose values are kept as a hash only.
+SECRET_OPTIONS = ("--external-id", "--mfa-command", "--policy")
 #: Variables that name files.
 FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 #: Where files are looked for.
@@ -96,7 +94,7 @@ def directory(environ: "Mapping[str, str]") -> "str | None":
 def question(words: "Sequence[str]", environ: "Mapping[str, str]") -> str:
     """Return everything that the answer depends on, but for what files hold, as ASCII text."""
     seen = [
-        (name, "" if name in SECRETS else value)
+        (name, "" if is_secret(name) else value)
         for name, value in environ.items()
         if name.startswith("AWS_") or name.startswith("ROLECALL_") or name in PLACES
     ]
@@ -105,7 +103,26 @@ def question(words: "Sequence[str]", environ: "Mapping[str, str]") -> str:
         here = os.getcwd()  # relative names of files mean others elsewhere
     except OSError:  # it was deleted
         here = ""
-    return ascii((list(words), user, here, sorted(seen)))
+    return ascii((without_secrets(words), user, here, sorted(seen)))
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the variable *name* holds a secret, by what it is called."""
+    return any(part in name for part in SECRETS) and not name.endswith("_FILE")
+
+
+def without_secrets(words: "Sequence[str]") -> "list[str]":
+    """Return *words* with hashes for what nobody else is to read in an entry."""
+    found: list[str] = []
+    for word in words:
+        option, between, value = word.partition("=")
+        if found and found[-1] in SECRET_OPTIONS:
+            found.append(name_of(ascii(word)))
+        elif between and option in SECRET_OPTIONS:
+            found.append(f"{option}={name_of(ascii(value))}")
+        else:
+            found.append(word)
+    return found
 
 
 def name_of(asked: str) -> str:

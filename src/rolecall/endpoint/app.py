@@ -58,12 +58,15 @@ class Served:
         refresher: What keeps them; asked on the endpoint's own event loop.
         role_arn: None: it is no role's session, or not known which.
         account_id: Twelve digits. None: not known.
+        at_a_terminal: What is to be done where a code is needed: nobody is asked here, for the
+            child has the terminal.
     """
 
     name: str
     refresher: Refresher = field(repr=False)
     role_arn: str | None = None
     account_id: str | None = None
+    at_a_terminal: str = "use the session itself in the program, which asks"
 
     async def answer(self) -> tuple[int, Mapping[str, Any]]:
         """Return the credentials as SDKs parse them, within `ANSWER_SECONDS`.
@@ -80,7 +83,7 @@ class Served:
         except (asyncio.TimeoutError, TimeoutError):
             return 503, _trouble("Pending", f"{self.name}: the source has not answered yet")
         except MFARequired as error:
-            return 503, _trouble("MFARequired", f"{error.message}: {AT_A_TERMINAL}")
+            return 503, _trouble("MFARequired", f"{error.message}: {self.at_a_terminal}")
         except RolecallError as error:
             return 503 if error.retryable else 500, _trouble(type(error).__name__, str(error))
         except Exception as error:  # whatever a source raises, the one who asks must be answered
@@ -119,10 +122,6 @@ class Served:
             "RoleArn": self.role_arn,
         }
         return {name: value for name, value in document.items() if value is not None}
-
-
-#: Nobody is asked by the endpoint: the child has the terminal.
-AT_A_TERMINAL = "run `rolecall whoami` for this role at a terminal, and it is renewed here, too"
 
 
 class App:

@@ -16,7 +16,11 @@ _MOST_BYTES = 1024 * 1024
 
 
 def status_of(one: Running) -> list[Mapping[str, Any]] | None:
-    """Return what the roles of *one* are like; None: it is gone, or something else is there now."""
+    """Return what the roles of *one* are like; None: it is gone, or something else is there now.
+
+    Raises:
+        TimeoutError: it does not answer, as one that was stopped.
+    """
     try:
         parts = urlsplit(one.url)
         if parts.scheme != "http" or parts.hostname != ADDRESS or not parts.port:
@@ -30,6 +34,8 @@ def status_of(one: Running) -> list[Mapping[str, Any]] | None:
             roles = json.loads(answer.read(_MOST_BYTES))["roles"]
         finally:
             connection.close()
+    except TimeoutError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         return None
     if not isinstance(roles, list):

@@ -93,6 +93,8 @@ def child_environment(
     # A star means all only where it stands alone.
     child.update(dict.fromkeys(_NO_PROXY, "*" if "*" in hosts else ",".join(hosts)))
     child[MARKER] = name
+    # Or Go's older SDK does not read ~/.aws/config, where a credential_process may be.
+    child["AWS_SDK_LOAD_CONFIG"] = "1"
     child.update(variables)
     return child
 

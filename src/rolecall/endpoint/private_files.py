@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..clock import SYSTEM_CLOCK
 from ..errors import ConfigError
 from ..stores import private
 from ..stores.locks import caches, digest, xdg_directory
@@ -36,11 +37,14 @@ def runtime_directory(environ: Mapping[str, str]) -> Path:
     return caches(environ) / "run"
 
 
-def make_private_directory(environ: Mapping[str, str]) -> Path:
+def make_private_directory(environ: Mapping[str, str], *, kept_for: int = 0) -> Path:
     """Make a directory of mode 0700 that belongs to this process, and return it.
 
     Those of processes that are gone are deleted: a process that was killed, or that became
     another program, could not do so itself.
+
+    Args:
+        kept_for: Seconds that it must live on when this process is gone.
 
     Raises:
         ConfigError: it cannot be made.
@@ -49,7 +53,7 @@ def make_private_directory(environ: Mapping[str, str]) -> Path:
     try:
         private.make_directory(base, exclusive=True)
         _sweep(base)
-        return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=base))
+        return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-{kept_for}-", dir=base))
     except OSError as error:
         raise ConfigError(
             f"no private directory can be made in {base}: {error.strerror or error}",
@@ -71,10 +75,14 @@ def private_directory(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _sweep(base: Path) -> None:
     prefix = _prefix()
-    for one in base.glob(f"{prefix}*-*"):
-        number = one.name.removeprefix(prefix).partition("-")[0]
-        if number.isascii() and number.isdigit() and not _runs(int(number)):
-            shutil.rmtree(one, ignore_errors=True)
+    now = SYSTEM_CLOCK.time()
+    for one in base.glob(f"{prefix}*-*-*"):
+        pid, kept_for, _ = one.name.removeprefix(prefix).split("-", 2)
+        if not (pid + kept_for).isdigit() or _runs(int(pid)):
+            continue
+        with contextlib.suppress(OSError):
+            if one.stat().st_mtime + int(kept_for) <= now:
+                shutil.rmtree(one, ignore_errors=True)
 
 
 def _runs(pid: int) -> bool:

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -39,6 +39,12 @@ START_SECONDS = 10.0
 _SOONEST, _LATEST = 0.25, 30.0
 
 
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:  # which takes no parameter before 3.11
+    _Adapter = logging.LoggerAdapter
+
+
 class _Connections:
     """The open connections, oldest first; used on the server's event loop only."""
 
@@ -57,7 +63,7 @@ class _Connections:
         self._open.pop(connection, None)
 
 
-class _Whisper(logging.LoggerAdapter[logging.Logger]):
+class _Whisper(_Adapter):
     """uvicorn's words at the lowest level: it calls what a stranger sends a warning."""
 
     def __init__(self) -> None:
@@ -203,7 +209,9 @@ class Endpoint:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             if port:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # Windows' SO_REUSEADDR would let another program take our port, and the tokens.
+                option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+                self._socket.setsockopt(socket.SOL_SOCKET, option, 1)
             self._socket.bind((ADDRESS, port))
         except (OSError, OverflowError) as error:
             self._socket.close()
@@ -282,6 +290,20 @@ class Endpoint:
             raise ConfigError(
                 f"the endpoint on {self.host} does not come up: {type(trouble).__name__}"
             )
+
+        if not self._knows_its_neighbours():
+            self.stop()
+            raise ConfigError(
+                "this system has a list of connections, /proc/net/tcp, and does not list them: "
+                "nobody could be told from other users",
+                hint="use --via process, or --via env",
+            )
+
+    def _knows_its_neighbours(self) -> bool:
+        """Return whether a connection of our own would be known as that."""
+        port = self._listening.getsockname()[1]
+        with contextlib.closing(socket.create_connection((ADDRESS, port), START_SECONDS)) as own:
+            return is_neighbour(own.getsockname(), own.getpeername())
 
     def stop(self) -> None:
         """Serve no longer."""

@@ -40,6 +40,7 @@ CREDENTIAL_KEYS = frozenset(
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SECTION = re.compile(r"\[(?P<name>.+)\]")
+_ANY_SECTION = re.compile(r"\[\s*(?P<name>[^\]]*?)\s*\]")
 _KEY = re.compile(r"(?P<key>.*?)\s*[=:]")
 # SDKs differ in how much white space they bear, and in whether [profile default] is [default].
 _BOTOCORES_DEFAULT = re.compile(r"default|profile\s+(?P<quote>[\"']?)default(?P=quote)")
@@ -68,7 +69,13 @@ def texts(environ: Mapping[str, str]) -> dict[str, str]:
         full = expanded_path(path, environ)
         found[variable] = ""
         if not os.path.isfile(full):
-            continue  # nor do the SDKs read what is no file
+            if os.path.exists(full) and not os.path.isdir(full) and full != os.devnull:
+                # Some SDKs would read it, and others not; and it can be read only once.
+                raise ConfigError(
+                    f"{path}: is no plain file, so that nobody can say what a child reads in it",
+                    hint=f"let {variable} name a file",
+                )
+            continue
         try:
             with open(full, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 found[variable] = file.read()
@@ -142,8 +149,17 @@ def lines(text: str, variable: str) -> Iterator[tuple[str, str]]:
 
     "": none of that section.
     """
+    inside = False
     for one in _parsed(text, variable):
-        yield one.text, one.key
+        # SDKs read the same file differently: for the JavaScript SDK an indented key is a key, and
+        # what stands behind a section's name does not count. What any of them would take counts.
+        bare = one.text.strip("\ufeff \t\r\n\f\v")
+        section = _ANY_SECTION.match(bare)
+        if section:
+            inside = _SECTIONS[variable](section["name"])
+        match = _KEY.match(bare)
+        key = match["key"].strip().lower() if match and inside else ""
+        yield one.text, key if key in CREDENTIAL_KEYS else one.key
 
 
 class _Line(NamedTuple):

@@ -108,16 +108,21 @@ class Newer:
                 alone, so that the program itself can ask as soon as it wants to.
             FetchError: the refresher's own.
         """
-        if self._refresher.prompts and not on_behalf_of_a_person():
+        alone = self._asks and not on_behalf_of_a_person()
+        if alone and self._refresher.prompts:
             raise MFARequired(
                 f"{self._refresher.name}: an MFA code is needed, which nobody is asked for here",
                 hint="use the session itself, which asks",
             )
         held = self._refresher.get()
-        if held.access_key == self._last or self._is_old(held):
+        if not alone and (held.access_key == self._last or self._is_old(held)):
             held = self._refresher.refresh()
         self._last = held.access_key
         return held
+
+    @property
+    def _asks(self) -> bool:
+        return bool(getattr(self._refresher.source, "interactive", False))
 
     def _is_old(self, held: Credentials) -> bool:
         if held.expires_at is None or held.issued_at is None:

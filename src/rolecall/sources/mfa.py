@@ -235,14 +235,15 @@ class CommandCode:
         # Raised outside the handlers: subprocess's exceptions hold the argv and the output.
         problem = ""
         try:
-            done = subprocess.run(
-                self._argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._timeout,
-                env=self._environ,
-                check=False,
-            )
+            with _asked(self._serial):  # which may wait for somebody to touch a key
+                done = subprocess.run(
+                    self._argv,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=self._timeout,
+                    env=self._environ,
+                    check=False,
+                )
         except subprocess.TimeoutExpired:
             problem = f"gave no code within {self._timeout:g} s"
         except (OSError, ValueError) as error:
@@ -301,12 +302,9 @@ class PromptedCode:
             raise _refusal(self._serial, "no terminal: only the main thread may show a prompt")
         if not self._terminal():
             raise _refusal(self._serial, "no terminal to ask at")
-        with _one_prompt, _echo_at_exit() if beside else contextlib.nullcontext():
-            _asking.append(self._serial)
-            try:
-                return self._checker.asked(self._prompt)
-            finally:
-                _asking.pop()
+        echo = _echo_at_exit() if beside else contextlib.nullcontext()
+        with _one_prompt, echo, _asked(self._serial):
+            return self._checker.asked(self._prompt)
 
     def _prompt(self) -> str:
         return self._ask(f"MFA code for {self._serial}: ")
@@ -315,12 +313,21 @@ class PromptedCode:
 #: Several threads' prompts would take each other's answers.
 _one_prompt = ForkSafeLock()
 
-#: Whose code is being asked for, at most one's.
+#: Whose codes are being asked for.
 _asking: list[str] = []
 
 
+@contextlib.contextmanager
+def _asked(serial: str) -> Iterator[None]:
+    _asking.append(serial)
+    try:
+        yield
+    finally:
+        _asking.remove(serial)
+
+
 def is_asking() -> bool:
-    """Return whether somebody is being asked for a code at this process's terminal."""
+    """Return whether somebody, or some command, is being asked for a code."""
     return bool(_asking)
 
 
