@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -48,8 +48,19 @@ COMMANDS = {
 _OTHERS = {"env": "export", "list": "roles", "login": "console", "ls": "roles", "shell": "exec"}
 
 
+class _ReaderGone(Exception):
+    """Nobody reads standard output any more; click would make of it what other errors are."""
+
+
 class Commands(click.Group):
     """A group that imports a command when it is used."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order they are shown."""
@@ -121,12 +132,8 @@ def _run(words: Sequence[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _ended(KeyboardInterrupt())
-    except BrokenPipeError:
+    except _ReaderGone:
         return _reader_gone()
-    except SystemExit as end:
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click has seen the same
-            return _reader_gone()
-        return end.code if isinstance(end.code, int) else 0
     except Exception as error:
         return _ended(error)
     return code if isinstance(code, int) else 0
