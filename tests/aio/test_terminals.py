@@ -78,7 +78,7 @@ class Terminal:
                 raise AssertionError(f"ended before {text!r}, after {self.seen!r}") from hung_up
 
     def loop_turns(self) -> None:
-        """Return once the program's loop has turned, which it does not while something blocks it."""
+        """Return once the program's loop has turned, which it does not while it is blocked."""
         times = self.seen.count("the loop turned") + 1
         os.kill(self._child, signal.SIGUSR1)
         self.read_until("the loop turned", times)

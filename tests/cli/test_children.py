@@ -111,10 +111,11 @@ def test_a_child_is_left_with_what_it_would_have_without_us(
     program = ["sh", "-c", "env; grep ^Sig[PBIC] /proc/self/status; ls /proc/self/fd; ulimit -c"]
 
     def seen(words: list[str]) -> list[str]:
-        done = subprocess.run(
-            words, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=SECONDS,
-        )  # fmt: skip
+        with open(os.devnull) as opened:
+            done = subprocess.run(
+                words, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=SECONDS, pass_fds=[opened.fileno()],
+            )  # fmt: skip
         # The shell's own: the last program it ran, how deep it is nested.
         return [line for line in done.stdout.splitlines() if not line.startswith(("_=", "SHLVL="))]
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -85,6 +86,15 @@ def test_the_link_is_one_line_on_standard_output(console: Rolecall) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert link.startswith("https://us-east-2.signin.aws.amazon.com/federation?Action=login&")
     assert parts_of(link)["SigninToken"] == TOKEN
+
+
+def test_a_link_that_goes_nowhere_is_an_error(
+    console: Rolecall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where standard output is closed, there is none for Python either."""
+    monkeypatch.setattr(sys, "stdout", None)
+
+    assert console("reader") == Ended(1, "", "")
 
 
 def test_what_is_opened_can_be_chosen(console: Rolecall) -> None:

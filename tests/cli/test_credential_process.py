@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -19,12 +20,17 @@ import pytest
 from command_line import ROLECALL, SERIAL, Desk, Ended, role_of
 
 from rolecall.cli import credential_process
+from rolecall.cli.credential_process import current
 from rolecall.cli.naming import open_named
 from rolecall.cli.options import Asked
+from rolecall.clock import SYSTEM_CLOCK
 from rolecall.credentials import Credentials
-from rolecall.sessions.handing import refresher_of
-from rolecall.stores import Stored
-from rolecall.testing import StrictCloud
+from rolecall.errors import ConfigError
+from rolecall.refresh import Refresher
+from rolecall.sessions.handing import HANDING_POLICY, refresher_of
+from rolecall.sources import mfa
+from rolecall.stores import MemoryStore, Stored
+from rolecall.testing import FakeSource, Gate, StrictCloud
 
 WORDS = ("credential-process", "reader")
 FORM = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -305,6 +311,32 @@ def test_while_sts_hangs_a_role_behind_mfa_is_not_waited_for_either(
     assert took < timedelta(seconds=5)
 
 
+@pytest.mark.parametrize("left", [4, 60])
+def test_what_is_dead_before_it_is_used_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """Then the fetch is waited for, however long it takes."""
+    monkeypatch.setattr(credential_process, "STALE_SECONDS", 0.05)
+    source = FakeSource(SYSTEM_CLOCK)
+    store = MemoryStore()
+    stored = Stored(source, store, "key")
+    store.put("key", replace(source.make(7, now()), expires_at=now() + timedelta(seconds=left)))
+    source.before = gate = Gate()
+    rounds = itertools.count(1)
+
+    def is_asking() -> bool:
+        if next(rounds) == 2:
+            gate.open()
+        return False
+
+    monkeypatch.setattr(credential_process, "is_asking", is_asking)
+    with gate:
+        found = current(Refresher(stored, policy=HANDING_POLICY))
+    join()
+
+    assert found.access_key == ("ASIAFAKE000000000001" if left == 4 else "ASIAFAKE000000000007")
+
+
 @pytest.mark.parametrize("trouble", ["denied", "unreachable"])
 def test_while_sts_refuses_what_is_stored_is_printed_with_words_about_it(
     desk: Desk, rolecall: Callable[..., Ended], trouble: str
@@ -482,6 +514,60 @@ def test_a_command_may_give_the_code(desk: Desk, rolecall: Callable[..., Ended])
     desk.cloud.trust(desk.arns["guarded"])
     assert printed(ended)["Version"] == 1
     assert desk.cloud.calls("GetSessionToken") == calls + 1
+
+
+def test_a_command_that_waits_for_its_person_is_waited_for(
+    desk: Desk,
+    rolecall: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """As one that wants a key touched: what is stored would do, but the person is at it."""
+    monkeypatch.setattr(credential_process, "STALE_SECONDS", 0.1)
+    desk.add_role("guarded", mfa_serial=SERIAL)
+    rolecall("credential-process", "guarded", "--mfa-command", "echo 975310")
+    old = age(desk, STALE, "guarded", alone=True)
+    os.mkfifo(tmp_path / "touched")
+    seen: list[bool] = []
+
+    def is_asking() -> bool:
+        seen.append(mfa.is_asking())
+        if seen[-1] and seen.count(True) == 2:
+            (tmp_path / "touched").write_text("086420\n")
+        return seen[-1]
+
+    monkeypatch.setattr(credential_process, "is_asking", is_asking)
+
+    ended = rolecall("credential-process", "guarded", "--mfa-command", f"cat {tmp_path}/touched")
+
+    assert seen.count(True) >= 2
+    assert printed(ended)["AccessKeyId"] != old.access_key
+
+
+def test_a_profile_whose_process_asks_for_itself_is_told(
+    desk: Desk, rolecall: Callable[..., Ended]
+) -> None:
+    """Else each process would start the next, until the machine has no memory left."""
+    command = f"{sys.executable} -m rolecall credential-process"
+    desk.profile("profile loop", credential_process=f"{command} other", region="us-east-2")
+    desk.profile("profile other", credential_process=f"{command} loop", region="us-east-2")
+
+    ended = rolecall("credential-process", "loop")
+
+    assert ended.code != 0
+    assert ended.out == ""
+    assert "'loop' asks for itself: loop -> other -> loop" in ended.err
+
+
+def test_one_that_asks_for_another_is_no_loop() -> None:
+    environ: dict[str, str] = {}
+
+    for role in ("one", "two", "three"):
+        credential_process.refuse_loops(environ, role)
+    with pytest.raises(ConfigError, match="one -> two -> three -> two"):
+        credential_process.refuse_loops(environ, "two")
+
+    assert environ == {"ROLECALL_ASKED": "one -> two -> three"}
 
 
 def test_without_a_terminal_it_is_exit_code_3_at_once(desk: Desk) -> None:

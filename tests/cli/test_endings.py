@@ -223,3 +223,24 @@ def test_words_are_never_data_where_nobody_hears_them(desk: Desk) -> None:
     )  # fmt: skip
 
     assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("rolecall export reader >&-", 1),
+        ("rolecall export reader >&- 2>&-", 1),
+        ("rolecall whoami reader >&-", 1),
+        ("rolecall exec reader -- sh -c 'exit 7' >&- 2>&-", 7),
+        ("rolecall exec reader -- sh -c 'exit 7' <&-", 7),
+        ("rolecall export reader >/dev/full", 1),
+    ],
+)
+def test_data_that_goes_nowhere_is_an_error_and_no_more(desk: Desk, script: str, code: int) -> None:
+    done = subprocess.run(
+        ["bash", "-c", script], env=desk.environ, capture_output=True, text=True, timeout=SECONDS
+    )
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

@@ -8,6 +8,10 @@ import shlex
 import pytest
 from command_line import WHO, Desk, role_of
 
+from rolecall.cli.options import Asked
+from rolecall.cli.rewording import for_a_profile, who
+from rolecall.errors import ConfigError
+
 POLICY = json.dumps(
     {
         "Version": "2012-10-17",
@@ -76,3 +80,22 @@ def test_the_words_of_a_role_are_given_on(desk: Desk) -> None:
 
     assert (found.code, found.err) == (0, "")
     assert found.out.endswith("assumed-role/Deploy/fake-name\n")
+
+
+@pytest.mark.parametrize("hard", ["a #b", "a ;b", "a\t#b", "a\t;b", "a\nb", "a\rb"])
+def test_words_that_a_profile_would_cut_off_are_refused(hard: str) -> None:
+    """A comment for some SDKs: without what follows, it might be a role that may do more."""
+    for asked in (Asked(role="reader", session_name=hard), Asked(role=hard)):
+        with pytest.raises(ConfigError):
+            for_a_profile(asked)
+    assert for_a_profile(Asked(role="a#b;c")) == ["--", "a#b;c"]
+
+
+def test_a_code_is_asked_for_with_all_words_of_the_same_role() -> None:
+    asked = Asked(role="reader", session_name="a b", mfa_session="0", tags=["k=v", "l=w"])
+
+    words = shlex.split(who(asked))
+
+    assert words[:2] == ["rolecall", "whoami"]
+    assert words[-1] == "reader"
+    assert set(words[2:-1]) == {"--session-name=a b", "--mfa-session=0", "--tag=k=v", "--tag=l=w"}

@@ -80,4 +80,5 @@ def test_nobody_is_asked_while_the_child_has_the_terminal(brief: Desk) -> None:
     notices = [line for line in seen.splitlines() if line]
     assert len(notices) == 2, notices  # once, however often it was asked
     assert notices[0].startswith("rolecall: not renewed: ")
-    assert "rolecall whoami one" in notices[1]
+    # All of it: without its options it would be another session that is asked for.
+    assert "`rolecall whoami --mfa-session=0 one`" in notices[1]

@@ -8,7 +8,9 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -120,16 +122,35 @@ def test_a_run_that_is_killed_leaves_no_child_and_the_next_one_cleans_up(desk: D
     assert not [one for one in desk.rolecall_files if not one.startswith("endpoints/")]
 
 
-def test_by_way_of_the_environment_no_process_of_ours_is_left(desk: Desk) -> None:
+def test_by_way_of_the_environment_no_process_of_ours_is_left(
+    desk: Desk, rolecall: Callable[..., Ended]
+) -> None:
     desk.default_keys(**desk.keys("AKIAFAKEDEFAULT", "fake-default"))
     process, child = started(desk, "--via", "env")
     process.communicate("", timeout=SECONDS)
 
     assert int(child["pid"]) == process.pid
-    # Its copy of a file without the default's keys stays, until somebody else comes by.
-    assert Path(child["AWS_SHARED_CREDENTIALS_FILE"]).exists()
-    assert desk.run("exec", "reader", "--via", "env", program=["sh", "-c", "exit 7"]).code == 7
-    assert not Path(child["AWS_SHARED_CREDENTIALS_FILE"]).exists()
+    # Its copy of a file without the default's keys stays for what the program may have started,
+    # whoever comes by, until its keys have ended.
+    copy = Path(child["AWS_SHARED_CREDENTIALS_FILE"])
+    long_ago = time.time() - timedelta(hours=12).total_seconds()
+    for age, is_there in ((60, True), (-60, False)):
+        os.utime(copy.parent, (long_ago + age,) * 2)
+        assert rolecall("exec", "reader", "--", "true") == Ended(0, "", "")
+        assert copy.exists() == is_there
+
+
+def test_files_of_a_run_that_goes_on_stay_however_old_they_are(
+    desk: Desk, rolecall: Callable[..., Ended]
+) -> None:
+    process, child = started(desk)
+    token = Path(child["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
+    os.utime(token.parent, (0, 0))
+
+    assert rolecall("exec", "reader", "--", "true") == Ended(0, "", "")
+    assert token.exists()
+    process.communicate("", timeout=SECONDS)
+    assert not token.exists()
 
 
 def test_by_way_of_the_environment_a_program_that_is_not_there_leaves_nothing(
@@ -236,3 +257,15 @@ def test_a_child_has_no_more_open_files_than_without_us(desk: Desk, way: str) ->
     found = desk.run("exec", "reader", "--via", way, program=program)
 
     assert found == Ended(0, plain.stdout, plain.stderr)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_files_that_were_opened_for_the_child_reach_it(desk: Desk, way: str) -> None:
+    """As ``<(…)`` of a shell, and a number of one's own."""
+    script = f"rolecall exec reader --via {way} -- cat <(echo one) /dev/fd/3 3<<<two"
+
+    done = subprocess.run(
+        ["bash", "-c", script], env=desk.environ, capture_output=True, text=True, timeout=SECONDS
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\ntwo\n", "")

@@ -196,6 +196,27 @@ def test_a_shell_that_has_read_it_is_the_role(desk: Desk, format: str) -> None:
     assert (role_of(arn), region) == ("Reader", "us-east-2")
 
 
+@pytest.mark.parametrize("format", formats.FORMATS)
+def test_a_profile_that_would_win_is_taken_back_where_there_is_one(
+    desk: Desk, rolecall: Run, format: str
+) -> None:
+    """By a format that a shell runs; what the others write is read by other rules."""
+    plain = rolecall("export", "reader", "--format", format)
+    desk.environ |= {"AWS_PROFILE": "hub", "AWS_DEFAULT_PROFILE": "hub"}
+
+    found = rolecall("export", "reader", "--format", format)
+
+    lines = {
+        "env": "unset AWS_DEFAULT_PROFILE AWS_PROFILE\n",
+        "fish": "set -e AWS_DEFAULT_PROFILE\nset -e AWS_PROFILE\n",
+        "powershell": "Remove-Item Env:AWS_DEFAULT_PROFILE -ErrorAction SilentlyContinue\n"
+        "Remove-Item Env:AWS_PROFILE -ErrorAction SilentlyContinue\n",
+        "cmd": 'set "AWS_DEFAULT_PROFILE="\nset "AWS_PROFILE="\n',
+    }
+    assert (found.code, found.err) == (0, "")
+    assert found.out == lines.get(format, "") + plain.out
+
+
 def test_the_aws_cli_reads_ini_and_json(desk: Desk, rolecall: Run) -> None:
     """As a profile of its credentials file, and as what a credential_process prints."""
     ini = rolecall("export", "reader", "--format", "ini")

@@ -146,6 +146,79 @@ def test_a_web_identity_token_file_is_sent_unsigned(
     assert asked[0].authorization is None
 
 
+@pytest.fixture
+def web(desk: Desk, tmp_path: Path) -> Callable[..., None]:
+    """Write the profile ``web`` of a role that is assumed with a token."""
+    token = tmp_path / "token"
+    token.write_text(desk.cloud.web_identity_token())
+
+    def web(**more: str) -> None:
+        values = {"role_arn": desk.arns["reader"], "web_identity_token_file": str(token), **more}
+        desk.profile("profile web", **values)
+
+    return web
+
+
+def test_options_of_a_web_identity_reach_sts(
+    get: Callable[..., Ended], asked: list[Request], web: Callable[..., None]
+) -> None:
+    web(region="us-east-2", role_session_name="fake-profiles-own", duration_seconds="1200")
+    policy = '{"Version": "2012-10-17", "Statement": []}'
+
+    ended = get(
+        *("web", "--session-name", "fake-name", "--duration", "30m", "--policy", policy),
+        *("--policy-arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
+    )
+
+    assert ended.code == 0, ended.err
+    (request,) = asked
+    values = request.parameters
+    assert (values["RoleSessionName"], values["DurationSeconds"]) == ("fake-name", "1800")
+    assert json.loads(values["Policy"]) == json.loads(policy)
+    assert values["PolicyArns.member.1.arn"].endswith("/ReadOnlyAccess")
+    assert request.authorization is None
+
+
+def test_what_a_web_identity_has_no_place_for_is_refused_by_name(
+    get: Callable[..., Ended], asked: list[Request], web: Callable[..., None]
+) -> None:
+    web(region="us-east-2")
+
+    refused(
+        get("web", "--tag", "team=web", "--external-id", "fake-id", "--duration", "1h"),
+        "AssumeRoleWithWebIdentity takes no external_id, tags",
+    )
+    assert asked == []
+
+
+def test_a_web_identity_keeps_the_configuration_of_its_profile(
+    desk: Desk, rolecall: Callable[..., Ended], asked: list[Request], web: Callable[..., None]
+) -> None:
+    web(region="eu-south-1", endpoint_url=desk.environ.pop("AWS_ENDPOINT_URL"))
+    desk.profile("default")
+
+    ended = rolecall("whoami", "web")
+
+    assert ended.code == 0, ended.err
+    assert "eu-south-1" in ended.out
+    assert of(asked)[0] == ("AssumeRoleWithWebIdentity", desk.arns["reader"])
+
+
+@pytest.mark.parametrize("profile", ["reader", "hub"])
+def test_the_profiles_own_region_wins_over_that_of_the_environment(
+    desk: Desk, rolecall: Callable[..., Ended], profile: str
+) -> None:
+    """Which another role's `exec` or `export` may have left there."""
+    desk.environ["AWS_REGION"] = desk.environ["AWS_DEFAULT_REGION"] = "eu-west-3"
+    own = json.loads(rolecall("whoami", profile, "--json").out)["region"]
+    given = json.loads(rolecall("whoami", profile, "--region", "eu-west-1", "--json").out)["region"]
+    desk.profile("profile regionless", role_arn=desk.arns["reader"], source_profile="hub")
+
+    without = json.loads(rolecall("whoami", "regionless", "--json").out)["region"]
+
+    assert (own, given, without) == ("us-east-2", "eu-west-1", "eu-west-3")
+
+
 def test_a_users_profile_is_a_session_of_his_and_not_his_keys(
     desk: Desk, get: Callable[..., Ended], asked: list[Request]
 ) -> None:
@@ -287,10 +360,15 @@ def test_a_length_of_a_sign_in_that_sts_would_refuse_asks_nobody_for_a_code(
     assert not ran.exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["foo", "", "sts.example.com", "ftp://sts.example.com", "https://", "https:///path",
+     "http://127.0.0.1:x", "http://127.0.0.1:99999", "http://[::1", "file:///etc/passwd"],
+)  # fmt: skip
 def test_an_endpoint_that_is_no_url_is_usage(
-    get: Callable[..., Ended], asked: list[Request]
+    get: Callable[..., Ended], asked: list[Request], text: str
 ) -> None:
-    refused(get("reader", "--sts-endpoint", "foo"), "--sts-endpoint")
+    refused(get("reader", "--sts-endpoint", text), "--sts-endpoint")
     assert asked == []
 
 
@@ -299,6 +377,71 @@ def test_options_of_assume_role_are_refused_where_no_role_is_assumed(
 ) -> None:
     refused(get("hub", "--tag", "team=web"), "no role", "tags")
     assert asked == []
+
+
+SECRET = "fake/secret+access/key+of+forty+letters+"
+
+
+@pytest.mark.parametrize(
+    "prints",
+    ["", "rubbish", "[]", "null", '"text"', '{"Version": 1', '{"Version": 2}', '{"Version": 1}',
+     f'{{"Version": 1, "SecretAccessKey": "{SECRET}"}}', f"{SECRET} {{",
+     f'{{"Version": 1, "AccessKeyId": "AKIAFAKE", "SecretAccessKey": "{SECRET}", '
+     '"SessionToken": "t", "Expiration": "rubbish"}'],
+)  # fmt: skip
+def test_a_process_that_prints_rubbish_is_exit_code_3_with_words_about_it(
+    desk: Desk, get: Callable[..., Ended], tmp_path: Path, prints: str
+) -> None:
+    file = tmp_path / "printed"
+    file.write_text(prints)
+    desk.profile("profile broken", credential_process=f"cat {file}", region="us-east-2")
+    desk.add_role("after-it", source="broken")
+
+    for name in ("broken", "after-it"):
+        ended = get(name)
+
+        assert (ended.code, ended.out) == (3, ""), ended.err
+        assert "'broken'" in ended.err
+        assert "credential_process" in ended.err
+        assert SECRET not in ended.err
+
+
+def test_a_process_that_is_not_there_or_fails_is_told_with_its_profile(
+    desk: Desk, get: Callable[..., Ended]
+) -> None:
+    desk.profile("profile gone", credential_process="/nowhere/fake-program", region="us-east-2")
+    fails = "sh -c 'echo fake trouble >&2; exit 7'"
+    desk.profile("profile fails", credential_process=fails, region="us-east-2")
+
+    gone, failed = get("gone"), get("fails")
+
+    assert [(one.code, one.out) for one in (gone, failed)] == [(2, ""), (3, "")]
+    assert "profile 'gone': its credential_process cannot be run: No such file" in gone.err
+    assert "profile 'fails'" in failed.err
+    assert "fake trouble" in failed.err
+
+
+def test_where_there_are_no_credentials_it_is_told_where(
+    desk: Desk, get: Callable[..., Ended]
+) -> None:
+    desk.profile("profile empty", region="us-east-2")
+    desk.add_role("from-empty", source="empty")
+    desk.profile(
+        "profile ambient",
+        role_arn=desk.arns["reader"],
+        credential_source="Environment",
+        region="us-east-2",
+    )
+
+    for name, said in (
+        ("empty", "profile 'empty'"),
+        ("from-empty", "profile 'empty'"),
+        ("ambient", "credential_source = Environment"),
+        (desk.arns["reader"], "no source credentials"),
+    ):
+        ended = get(name)
+        assert (ended.code, ended.out) == (3, ""), (name, ended.err)
+        assert said in ended.err, ended.err
 
 
 def test_hints_speak_of_options_and_not_of_python(desk: Desk) -> None:

@@ -8,7 +8,8 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,16 +20,21 @@ from botocore.credentials import ContainerProvider
 from command_line import ROLECALL, SECONDS, SERIAL, Desk, Ended, role_of
 
 from rolecall.cli import serve
+from rolecall.endpoint import private_files
+from rolecall.endpoint.environment import REMOVED
 
 URL = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 
-#: Format → a line of it, where no shell reads it back here.
+#: Format → a line that sets a variable and one that takes one back, where no shell reads it here.
 LINES = {
-    "fish": re.compile(r"set -gx (\w+) '([^'\\]*)'"),
-    "powershell": re.compile(r"\$Env:(\w+) = '([^']*)'"),
-    "cmd": re.compile(r'set "(\w+)=([^"%]*)"'),
+    "fish": (re.compile(r"set -gx (\w+) '([^'\\]*)'"), re.compile(r"set -e (\w+)")),
+    "powershell": (
+        re.compile(r"\$Env:(\w+) = '([^']*)'"),
+        re.compile(r"Remove-Item Env:(\w+) -ErrorAction SilentlyContinue"),
+    ),
+    "cmd": (re.compile(r'set "(\w+)=([^"%]+)"'), re.compile(r'set "(\w+)="')),
 }
 
 
@@ -48,15 +54,34 @@ def who(desk: Desk, variables: Mapping[str, str]) -> str:
     return role_of(sts.get_caller_identity()["Arn"])
 
 
-def sourced(text: str) -> dict[str, str]:
-    """Return the variables that a shell has after it has read *text*."""
+#: What a shell may have that would win over the role.
+STALE = dict.fromkeys(REMOVED, "fake-stale")
+
+
+def sourced(text: str, **stale: str) -> dict[str, str]:
+    """Return AWS's variables that a shell with those of *stale* has after it has read *text*."""
     done = subprocess.run(
         ["bash", "-c", "set -a; . /dev/stdin; env -0"],
-        input=text, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=SECONDS,
+        input=text, env={"PATH": "/usr/bin:/bin", **stale}, capture_output=True, text=True,
+        timeout=SECONDS,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     parted = [one.partition("=") for one in done.stdout.split("\0") if one]
-    return {name: value for name, _, value in parted if name.startswith("AWS_")}
+    return {name: value for name, _, value in parted if name.startswith(("AWS_", "AMAZON_"))}
+
+
+def followed(text: str, format: str) -> dict[str, str]:
+    """Return the variables of `STALE`'s shell after it has done each line of *text*."""
+    setting, taking = LINES[format]
+    found = dict(STALE)
+    for line in text.splitlines():
+        if gone := taking.fullmatch(line):
+            found.pop(gone[1])  # each once
+        else:
+            matched = setting.fullmatch(line)
+            assert matched, line
+            found[matched[1]] = matched[2]
+    return found
 
 
 def refuses(url: str) -> bool:
@@ -72,11 +97,17 @@ def serving(
     """Serve in this process: *meanwhile* is called with what was printed, instead of waiting."""
 
     def serving(*words: str, meanwhile: Callable[[Ended], object]) -> Ended:
-        def until_told() -> None:
-            said = capsys.readouterr()
-            meanwhile(Ended(None, said.out, said.err))
+        class Over:
+            def wait(self, _: float) -> bool:
+                said = capsys.readouterr()
+                meanwhile(Ended(None, said.out, said.err))
+                return True
 
-        monkeypatch.setattr(serve, "_until_told", until_told)
+        @contextmanager
+        def told_to_end() -> Iterator[Over]:
+            yield Over()
+
+        monkeypatch.setattr(serve, "told_to_end", told_to_end)
         return desk.here(capsys.readouterr, "serve", *words)
 
     return serving
@@ -101,15 +132,14 @@ def test_each_role_has_variables_that_make_a_program_it(
         for part in said.out.split("\n\n"):
             first, _, text = part.partition("\n")
             if format in LINES:
-                lines = [LINES[format].fullmatch(line) for line in text.splitlines()]
-                variables = dict(line.groups() for line in lines if line is not None)
-                assert len(variables) == len(lines)
+                variables = followed(text, format)
             else:
-                variables = sourced(text)
+                variables = sourced(text, **(STALE if format == "env" else {}))
+            # Nothing that the shell had is left to win over the role.
+            assert set(variables) == {URL, TOKEN, FILE, "AWS_REGION", "AWS_DEFAULT_REGION"}
             read.append((first.removeprefix(f"{comment} "), who(desk, variables)))
             assert Path(variables[FILE]).read_text() == variables[TOKEN]
             assert (variables["AWS_REGION"], variables["AWS_DEFAULT_REGION"]) == ("us-east-2",) * 2
-            assert "AWS_ACCESS_KEY_ID" not in variables
             assert variables[TOKEN] not in said.err
         assert said.err.startswith("rolecall: serving live, deploy on 127.0.0.1:")
 
@@ -384,12 +414,107 @@ def test_a_link_in_a_files_place_is_not_followed(
     place = tmp_path / "roles"
     place.mkdir(mode=0o700)
     precious = tmp_path / "precious"
-    precious.write_text("precious")
+    text = "# of rolecall serve, for as long as it runs\nor so it looks\n"
+    precious.write_text(text)
     (place / "live.env").symlink_to(precious)
 
-    serving("live=reader", "--write", str(place), meanwhile=lambda said: None)
+    ended = serving("live=reader", "--write", str(place), meanwhile=lambda said: None)
 
-    assert precious.read_text() == "precious"
+    assert ended == Ended(0, "", "")
+    assert precious.read_text() == text
+
+
+def test_a_file_of_somebody_elses_is_left_alone(
+    desk: Desk, serving: Callable[..., Ended], tmp_path: Path
+) -> None:
+    place = tmp_path / "roles"
+    place.mkdir(mode=0o700)
+    (place / "two.env").write_text("PRECIOUS=1\n")
+
+    ended = serving("one=reader", "two=deploy", "--write", str(place), meanwhile=nobody)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{place}/two.env" in ended.err
+    assert [one.name for one in place.iterdir()] == ["two.env"]
+    assert (place / "two.env").read_text() == "PRECIOUS=1\n"
+    assert desk.rolecall_files == []
+
+
+@pytest.mark.timeout(20)  # it would wait for ever, deaf to what tells it to end
+def test_a_pipe_in_a_files_place_is_not_waited_for(
+    serving: Callable[..., Ended], tmp_path: Path
+) -> None:
+    place = tmp_path / "roles"
+    place.mkdir(mode=0o700)
+    os.mkfifo(place / "live.env")
+
+    ended = serving("live=reader", "--write", str(place), meanwhile=nobody)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{place}/live.env" in ended.err
+
+
+@pytest.mark.parametrize("format", ["env", "cmd"])
+def test_a_file_that_a_killed_run_left_is_written_anew(
+    desk: Desk, serving: Callable[..., Ended], tmp_path: Path, format: str
+) -> None:
+    file = tmp_path / "roles" / "live.env"
+    words = ["live=reader", "--write", str(file.parent), "--format", format]
+    texts: list[str] = []
+
+    def look(_: Ended) -> None:
+        texts.append(file.read_text())
+
+    assert serving(*words, meanwhile=look).code == 0
+    file.write_text(texts[0])
+    assert serving(*words, meanwhile=look).code == 0
+
+    mark = "rem" if format == "cmd" else "#"
+    assert texts[0].startswith(f"{mark} of rolecall serve, for as long as it runs\n")
+    assert texts[0] != texts[1]
+    assert not file.exists()
+
+
+def test_a_file_that_is_another_ones_by_the_end_is_left(
+    serving: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Such as of a second run, which took it over."""
+    file = tmp_path / "roles" / "live.env"
+
+    def taken_over(_: Ended) -> None:
+        file.write_text(file.read_text() + "# by now of another\n")
+
+    ended = serving("live=reader", "--write", str(file.parent), meanwhile=taken_over)
+
+    assert ended == Ended(0, "", "")
+    assert file.read_text().endswith("# by now of another\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_before_it_serves_leaves_nothing(
+    desk: Desk, rolecall: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, number: signal.Signals,
+) -> None:  # fmt: skip
+    before = signal.getsignal(number)
+    file = tmp_path / "roles" / "live.env"
+    write = private_files.write
+    written: list[Path] = []
+
+    def told(path: Path, text: str) -> None:
+        assert signal.getsignal(number) != before, "it would die of it"
+        signal.raise_signal(number)
+        write(path, text)
+        written.append(path)
+
+    monkeypatch.setattr(private_files, "write", told)
+
+    ended = rolecall("serve", "live=reader", "--write", str(file.parent))
+
+    assert (ended.code, ended.out) == (0, "")
+    assert written[-1] == file
+    assert not file.exists()
+    assert desk.rolecall_files == []
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "/etc/x"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from rolecall.cli import top
 from rolecall.clock import SYSTEM_CLOCK
 from rolecall.credentials import Credentials
+from rolecall.endpoint import asking
 from rolecall.endpoint.app import Served
 from rolecall.endpoint.server import Endpoint
 from rolecall.endpoint.status import noted
@@ -194,6 +196,25 @@ def test_a_note_of_an_endpoint_that_is_gone_is_forgotten_and_others_stay(
     assert [row["name"] for row in json.loads(ended.out)] == ["live"]
     assert before == sorted([port(gone), port(here)])
     assert office.notes == [port(here)]
+
+
+def test_an_endpoint_that_does_not_answer_stays_in_the_list(
+    office: Office, rolecall: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is stopped with Ctrl-Z, which goes on later: the system still takes calls."""
+    monkeypatch.setattr(asking, "_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        number = silent.getsockname()[1]
+        with noted("exec still", f"http://127.0.0.1:{number}/x", "fake", office.desk.environ):
+            (row,) = json.loads(rolecall("top", "--json").out)
+            table = rolecall("top", "--once")
+            notes = office.notes
+
+    assert (row["pid"], row["command"]) == (os.getpid(), "exec still")
+    assert (row["state"], row["last_error"]) == ("unknown", "does not answer")
+    assert (table.code, table.err) == (0, "")
+    assert "does not answer" in table.out
+    assert notes == [str(number)]
 
 
 def test_a_program_that_has_the_port_by_now_is_no_endpoint(

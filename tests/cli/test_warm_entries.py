@@ -475,15 +475,33 @@ def test_what_depends_on_more_than_files_is_not_kept(place: Path) -> None:
     assert not place.exists()
 
 
-@pytest.mark.parametrize("unknown", ["issued_at", "expires_at"])
-def test_a_session_of_which_nobody_knows_its_life_is_not_kept(keep: Keeper, unknown: str) -> None:
-    if unknown == "expires_at":
-        of = refresher(expires_at=None)
-        process_cache.keep(str(keep.place), ASKED, [], of, of.get())
-    else:
-        keep(issued_at=None)
+def test_a_session_of_which_nobody_knows_its_end_is_not_kept(keep: Keeper) -> None:
+    of = refresher(expires_at=None)
+    process_cache.keep(str(keep.place), ASKED, [], of, of.get())
 
     assert not keep.place.exists()
+
+
+def test_a_session_of_which_nobody_knows_its_beginning_is_kept_while_it_is_long(
+    keep: Keeper,
+) -> None:
+    """SSO does not say when it has issued one: how long before its end it is renewed counts."""
+    now = datetime.fromtimestamp(SYSTEM_CLOCK.time(), timezone.utc)
+
+    for minutes, kept in ((26, True), (24, False)):
+        end = now + timedelta(minutes=minutes)
+        path = keep(issued_at=None, expires_at=end, asked=f"{minutes}")
+        assert path.exists() is kept, minutes
+
+
+def test_where_nobody_says_how_long_before_its_end_it_is_not_kept(place: Path) -> None:
+    of = refresher(issued_at=None)
+    of = Refresher(of.source, policy=replace(HANDING_POLICY, ahead=None))
+    of.get()
+
+    process_cache.keep(str(place), ASKED, [warm.pin("/nowhere")], of, of.get())
+
+    assert not place.exists()
 
 
 def test_what_is_gone_on_with_while_sts_fails_is_not_kept(keep: Keeper) -> None:

@@ -29,7 +29,8 @@ WORDS = ("credential-process", "reader")
 NAMES = st.sampled_from(
     [
         "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-        "AWS_CONFIG_FILE", "ROLECALL_AHEAD", "HOME", "XDG_CACHE_HOME", "LANG", "PATH",
+        "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "ROLECALL_AHEAD", "HOME",
+        "XDG_CACHE_HOME", "LANG", "PATH", "ROLECALL_FAKE_PASSPHRASE",
     ]
 )  # fmt: skip
 VALUES = st.one_of(
@@ -40,10 +41,14 @@ QUESTIONS = st.tuples(
 )
 
 
+#: Of `NAMES`, those that hold a secret: that they are there counts.
+PRESENT_ONLY = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ROLECALL_FAKE_PASSPHRASE")
+
+
 def meaning(words: list[str], environ: dict[str, str]) -> object:
     """Return what of a question tells who would be asked for what."""
     seen = {
-        name: None if name in warm.SECRETS else value
+        name: None if name in PRESENT_ONLY else value
         for name, value in environ.items()
         if name.startswith(("AWS_", "ROLECALL_")) or name in warm.PLACES
     }
@@ -56,6 +61,15 @@ def meaning(words: list[str], environ: dict[str, str]) -> object:
 @example((["a"], {"HOME": "/a"}), (["a"], {"HOME": "/b"}))
 @example((["a"], {"AWS_CONFIG_FILE": ""}), (["a"], {}))
 @example((["a\nb"], {}), (["a\\nb"], {}))
+@example((["a"], {"AWS_SESSION_TOKEN": "a"}), (["a"], {"AWS_SESSION_TOKEN": "b"}))
+@example((["a"], {"AWS_SESSION_TOKEN": "a"}), (["a"], {}))
+@example(
+    (["a"], {"AWS_WEB_IDENTITY_TOKEN_FILE": "a"}), (["a"], {"AWS_WEB_IDENTITY_TOKEN_FILE": "b"})
+)
+@example((["--policy", "a"], {}), (["--policy", "b"], {}))
+@example((["--policy=a"], {}), (["--policy=b"], {}))
+@example((["--policy=a"], {}), (["--policy", "a"], {}))
+@example((["--mfa-command", "a", "b"], {}), (["--mfa-command", "b", "a"], {}))
 def test_two_questions_have_one_text_only_if_they_are_one(
     one: tuple[list[str], dict[str, str]], other: tuple[list[str], dict[str, str]]
 ) -> None:
@@ -65,14 +79,24 @@ def test_two_questions_have_one_text_only_if_they_are_one(
     assert same is (warm.question(*one) == warm.question(*other))
 
 
+#: Variables and options whose values nobody is to read in an entry.
+SECRET = (
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_SECRET_KEY",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "ROLECALL_REDIS_PASSWORD",
+    "ROLECALL_FAKE_PASSPHRASE",
+)  # fmt: skip
+HIDDEN = ("--external-id", "--mfa-command", "--policy")
+
+
 @given(QUESTIONS)
 def test_a_question_is_one_line_and_shows_no_secret(
     question: tuple[list[str], dict[str, str]],
 ) -> None:
     words, environ = question
     secret = "fake/secret+key"
+    hidden = [part for one in HIDDEN for part in (one, secret, f"{one}={secret}")]
 
-    text = warm.question(words, {**environ, **dict.fromkeys(warm.SECRETS, secret)})
+    text = warm.question([*hidden, *words], {**environ, **dict.fromkeys(SECRET, secret)})
 
     assert text.isascii()
     assert "\n" not in text
@@ -174,6 +198,7 @@ def test_a_variable_that_changes_is_another_question(
         ["deploy"],
         ["reader", "--region", "eu-west-1"],
         ["reader", "--session-name", "somebody"],
+        ["reader", "--external-id", "fake-id-2"],
         ["reader", "-v"],
         ["reader "],
         ["Reader"],
@@ -409,12 +434,11 @@ def test_another_sign_in_makes_an_sso_profile_a_miss(
     for name in ("corp", "through-sso"):
         ended = desk.run("credential-process", name)
         assert (ended.code, ended.err) == (0, ""), name
-    before = hit("through-sso")
+    before = hit("corp"), hit("through-sso")
 
     sign_in(desk, "fake-token-22")
 
-    # SSO does not say when it has issued a session: of the profile itself nothing is kept.
-    assert (before, (hit("corp"), hit("through-sso"))) == (True, (False, False))
+    assert (before, (hit("corp"), hit("through-sso"))) == ((True, True), (False, False))
 
 
 def test_what_a_program_or_a_machine_hands_out_is_never_kept(

@@ -12,6 +12,7 @@ import pytest
 from command_line import SERIAL, Desk, Ended, role_of
 
 import rolecall as package
+from rolecall.cli.lifetimes import shown
 from rolecall.testing import StrictCloud
 
 Rolecall = Callable[..., Ended]
@@ -206,6 +207,15 @@ def test_no_secret_is_told(desk: Desk, rolecall: Rolecall, words: list[str]) -> 
     assert credentials.token is not None
     for secret in (desk.secret, credentials.secret_key, credentials.token):
         assert secret not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(3599, "1 h"), (3570, "1 h"), (3569, "59 min"), (7259, "2 h 1 min"), (61, "1 min"),
+     (59, "59 s"), (0, "expired"), (-5, "expired")],
+)  # fmt: skip
+def test_a_length_of_time_is_told_to_the_nearest_minute(seconds: int, told: str) -> None:
+    assert shown(timedelta(seconds=seconds)) == told
 
 
 def test_a_device_is_told_with_the_role_that_wants_it(

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 #: What a container has of the machine's environment, beside what ``-e`` gives it.
 OF_THE_IMAGE = ("PATH", "LANG", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "PYTHONPATH")
@@ -38,7 +39,11 @@ def who(log: str, name: str, words: list[str]) -> int:
     import botocore.session
 
     session = botocore.session.get_session()
-    sts = session.create_client("sts", region_name="us-east-1")
+    # Terraform's provider wants a region of its environment; the others may do without one.
+    region = None if name == "terraform" else "us-east-1"
+    if region is None:
+        session.set_config_variable("sts_regional_endpoints", "regional")
+    sts: Any = session.create_client("sts", region_name=region)
     arn = sts.get_caller_identity()["Arn"]
     told = os.environ.get("ROLECALL") or session.profile
     with open(log, "a", encoding="utf-8") as file:

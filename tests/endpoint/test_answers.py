@@ -351,6 +351,7 @@ def test_nobody_is_asked_for_a_code_because_of_a_request(
     assert prompts == []
     assert {503} == {found.status for found, _ in answers}
     assert {"MFARequired"} == {found.json["code"] for found, _ in answers}
+    assert all("use the session itself" in found.json["message"] for found, _ in answers)
     assert max(seconds for _, seconds in answers) < PROMISE_SECONDS
 
 

@@ -176,12 +176,12 @@ def test_a_source_that_fails_is_left_alone_as_the_rules_say(
 
     # It is tried in the last 25 minutes, which is 6,000 looks.
     assert 3 < source.calls - 1 < most
+    renewed_for(300, one, clock)
     source.error = None
     if one.is_over:
         # Refused for good: it is asked again when somebody wants the role.
-        asyncio.run(one.answer())
-        clock.tick(minutes=2)
-        asyncio.run(one.answer())
+        assert isinstance(error, AccessDenied)
+        assert asyncio.run(one.answer())[0] == 200
     renewed_for(300, one, clock)
     assert one.refresher.phase.name == "FRESH"
 

@@ -273,7 +273,7 @@ def test_nothing_else_of_the_environment_is_changed(
     assert changed == {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_REGION", "AWS_DEFAULT_REGION", "ROLECALL",
-        "no_proxy",
+        "AWS_SDK_LOAD_CONFIG", "no_proxy",
     }  # fmt: skip
 
 

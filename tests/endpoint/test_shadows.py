@@ -78,7 +78,23 @@ def test_what_botocore_would_read_of_a_default_profile_has_no_credentials(text: 
 
 
 #: What botocore cannot read, but others can.
-@pytest.mark.parametrize("text", [f"\ufeff[default]\n{KEYS}", f"[ default ]\n{KEYS}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"\ufeff[default]\n{KEYS}",
+        f"[ default ]\n{KEYS}",
+        # To botocore a section called "default] # see [1".
+        f"[default] # see [1]\n{KEYS}",
+        f"[default] ; see below\n{KEYS}",
+        f"[profile default] # see [1]\n{KEYS}",
+        # To botocore these go on with the value above.
+        f"[default]\nregion = x\n  {KEYS}".replace("\naws", "\n  aws"),
+        f"[default]\ns3 =\n\t{KEYS}".replace("\naws", "\n\taws"),
+        f"[profile x]\nregion = x\n  [default]\n  {KEYS}".replace("\naws", "\n  aws"),
+        f"[profile x]\nregion = x\n  [default]\n{KEYS}",
+        f"[profile x]\ns3 =\n\t[default]\n\tregion = y\n\t{KEYS}".replace("\naws", "\n\taws"),
+    ],
+)
 def test_nor_has_what_other_sdks_would_read(text: str) -> None:
     assert "fake-default-secret" not in clean(text)
 
@@ -115,6 +131,14 @@ def test_of_a_file_of_the_first_boto_only_the_credentials_go() -> None:
     assert clean(f"[DEFAULT]\n{KEYS}", BOTO) == "[DEFAULT]\n"
 
 
+def without_nested_credentials(value: str) -> str:
+    """Return a key's *value* without the lines below it that other SDKs take for credentials."""
+    first, *nested = value.split("\n")
+    keys = [line.partition("=")[0].partition(":")[0].strip().lower() for line in nested]
+    kept = [line for line, key in zip(nested, keys, strict=True) if key not in CREDENTIAL_KEYS]
+    return "\n".join([first, *kept]).rstrip()
+
+
 NAMES = st.sampled_from(
     ["default", "profile default", "profile x", "x", "sso-session s", 'profile "a b"', "plugins"]
 )
@@ -126,6 +150,7 @@ LINES = st.sampled_from(
         "aws_session_token=fake", "role_arn = arn:aws:iam::123456789012:role/X",
         "source_profile = x", "credential_process = a \\\n  b", "credential_source=Environment",
         "duration_seconds = 900", "sso_session = s", "web_identity_token_file = /f", "mfa_serial=m",
+        "s4 =\n  aws_access_key_id = a\n  use = path\n  role_arn: b", "z = a\n\tmfa_serial = b",
     ]
 )  # fmt: skip
 
@@ -157,7 +182,7 @@ def test_a_clean_file_says_the_same_of_everything_else(text: str) -> None:
     for name, values in before.items():
         of_default = name in ("default", "profile default")
         kept = {
-            key: value
+            key: without_nested_credentials(value) if of_default else value
             for key, value in values.items()
             if not (of_default and key in CREDENTIAL_KEYS)
         }
@@ -257,6 +282,30 @@ def test_a_file_that_botocore_takes_for_none_is_none(
     assert environ == unshadowed(environ, folder)
 
 
+@pytest.mark.parametrize("variable", [CONFIG, CREDENTIALS, BOTO])
+@pytest.mark.parametrize("kind", ["a FIFO", "a pipe", "a device"])
+def test_what_can_be_read_only_once_is_refused_at_once(
+    folder: Path, tmp_path: Path, variable: str, kind: str
+) -> None:
+    """As a shell's <(…): a copy would take it from the child, and some SDKs would read it."""
+    os.mkfifo(tmp_path / "fifo")
+    reads, writes = os.pipe()
+    path = {
+        "a FIFO": str(tmp_path / "fifo"),
+        "a pipe": f"/dev/fd/{reads}",
+        "a device": "/dev/zero",
+    }[kind]
+    try:
+        with pytest.raises(ConfigError, match="no plain file") as caught:
+            unshadowed({variable: path, "HOME": "/nowhere"}, folder)
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+    assert path in str(caught.value)
+    assert variable in str(caught.value.hint)
+
+
 def test_shadows_are_told_by_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("\n[default]\nregion = x\ncredential_process = y\n")
     path = str(tmp_path / "config")
@@ -324,6 +373,8 @@ def test_what_would_give_other_credentials_is_not_in_the_environment() -> None:
         **VARIABLES,
         "PATH": "/bin",
         "AWS_CA_BUNDLE": "kept",
+        # Or Go's older SDK does not read the configuration file.
+        "AWS_SDK_LOAD_CONFIG": "1",
         "ROLECALL": "fake-role",
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",

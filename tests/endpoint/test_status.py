@@ -3,15 +3,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking import ask, ask_url, served, shows_nothing
+from asking import ROLE, ask, ask_url, served, shows_nothing
 
 from rolecall.clock import SYSTEM_CLOCK
+from rolecall.endpoint import asking as asking_a_note
 from rolecall.endpoint import private_files, status
 from rolecall.endpoint.server import Endpoint
 from rolecall.endpoint.status import Running, forget, noted, running
@@ -72,6 +74,7 @@ def test_the_page_says_how_the_roles_are_without_their_keys() -> None:
     assert (row["state"], row["refreshes"], row["last_error"]) == ("fresh", 0, None)
     assert row["access_key"] == "ASIAFAKE000000000001"
     assert 3500 < row["remaining_seconds"] <= 3600
+    assert (row["role_arn"], row["account_id"]) == (ROLE, "123456789012")
 
 
 def test_nothing_is_fetched_for_the_page() -> None:
@@ -195,6 +198,26 @@ def test_no_note_can_be_made_is_no_trouble(environ: dict[str, str], tmp_path: Pa
         assert running(environ) == []
 
 
+def test_one_that_does_not_answer_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process, such as a debugger's, would lose its note."""
+    monkeypatch.setattr(asking_a_note, "_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        one = Running(
+            pid=1,
+            what="x",
+            url=f"http://127.0.0.1:{port}/x",
+            token="fake-token",
+            file=tmp_path / "x",
+        )
+        with pytest.raises(TimeoutError):
+            asking_a_note.status_of(one)
+
+    assert asking_a_note.status_of(one) is None
+
+
 # ── directories of one process ───────────────────────────────────────────────────────────
 
 
@@ -205,10 +228,10 @@ def test_directories_of_processes_that_are_gone_are_swept(
     base.mkdir(parents=True, mode=0o700)
     here = private_files._prefix()
     names = {
-        f"{here}{ended}-a", f"{here}{os.getpid()}-b", f"{here}1-c", f"{here}x-d", "other",
-        f"{here}²-e",
+        f"{here}{ended}-0-a", f"{here}{os.getpid()}-0-b", f"{here}1-0-c", f"{here}x-0-d", "other",
+        f"{here}²-0-e", f"{here}{ended}-²-e",
         # Of another machine that has the same home directory, and of nobody.
-        f"run-00000000-{ended}-f", f"run-{ended}-g",
+        f"run-00000000-{ended}-0-f", f"run-{ended}-0-g", f"{here}{ended}-h", f"{here}{ended}--i",
     }  # fmt: skip
     for name in names:
         (base / name).mkdir()
@@ -216,10 +239,27 @@ def test_directories_of_processes_that_are_gone_are_swept(
 
     with private_files.private_directory(environ) as mine:
         left = {one.name for one in base.iterdir()} - {mine.name}
-        assert mine.name.startswith(f"{here}{os.getpid()}-")
+        assert mine.name.startswith(f"{here}{os.getpid()}-0-")
 
-    assert names - {f"{here}{ended}-a"} == left
+    assert names - {f"{here}{ended}-0-a"} == left
     assert not mine.exists()
+
+
+def test_a_directory_that_is_to_outlive_its_process_is_swept_when_its_time_is_over(
+    environ: dict[str, str], ended: int
+) -> None:
+    """What `export` prints names files that a shell reads long after it has ended."""
+    mine = private_files.make_private_directory(environ, kept_for=3600)
+    here = private_files._prefix()
+    assert mine.name.startswith(f"{here}{os.getpid()}-3600-")
+    young, old = (mine.with_name(f"{here}{ended}-3600-{one}") for one in ("young", "old"))
+    now = SYSTEM_CLOCK.time()
+    for one, age in ((young, 3500), (old, 3700)):
+        one.mkdir()
+        os.utime(one, (now - age, now - age))
+
+    with private_files.private_directory(environ):
+        assert (mine.exists(), young.exists(), old.exists()) == (True, True, False)
 
 
 def test_a_sweep_follows_no_link(environ: dict[str, str], tmp_path: Path, ended: int) -> None:
@@ -228,12 +268,12 @@ def test_a_sweep_follows_no_link(environ: dict[str, str], tmp_path: Path, ended:
     (tmp_path / "precious").mkdir()
     write(tmp_path / "precious/file", "kept")
     here = private_files._prefix()
-    (base / f"{here}{ended}-a").symlink_to(tmp_path / "precious")
-    (base / f"{here}{ended}-b").mkdir()
-    (base / f"{here}{ended}-b" / "link").symlink_to(tmp_path / "precious")
+    (base / f"{here}{ended}-0-a").symlink_to(tmp_path / "precious")
+    (base / f"{here}{ended}-0-b").mkdir()
+    (base / f"{here}{ended}-0-b" / "link").symlink_to(tmp_path / "precious")
 
     with private_files.private_directory(environ):
-        assert not (base / f"{here}{ended}-b").exists()
+        assert not (base / f"{here}{ended}-0-b").exists()
 
     assert (tmp_path / "precious/file").read_text() == "kept"
 

@@ -117,6 +117,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if sys.stderr is None:
         sys.stderr = io.StringIO()
     code = _run(words)
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # a full disk; Python would complain at exit, and end with 120
+        sys.stdout = io.StringIO()  # so that Python does not try once more, and complain
+        if isinstance(error, BrokenPipeError):
+            return 128 + 13
+        print(f"rolecall: standard output: {error.strerror}", file=sys.stderr)
+        return 1
     return 1 if code == 0 and lost is not None and lost.getvalue() else code
 
 

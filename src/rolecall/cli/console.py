@@ -12,6 +12,9 @@ from .parameters import asked, json_option, role_argument, role_options, verbose
 
 _DURATION = "how long the console stays signed in: 15m to 12h (default: as long as the session)"
 
+#: For so long a link is good, and a slow browser may read the page that leads to it.
+_SECONDS = 15 * 60
+
 _PAGE = """\
 <!doctype html>
 <meta charset="utf-8">
@@ -112,7 +115,7 @@ def _open(url: str, environ: Mapping[str, str]) -> None:
     Those are shown to every user of the machine, and a link is as good as a session. So a page
     that leads to it goes into a file that nobody else can read; a server on loopback would answer
     whoever asks it first. The file stays behind, for nobody can tell when the browser has read it:
-    the next rolecall that needs such a directory deletes it, and the link ends by itself.
+    a later rolecall that needs such a directory deletes it, and the link ends by itself.
     """
     import webbrowser
     from html import escape
@@ -120,7 +123,7 @@ def _open(url: str, environ: Mapping[str, str]) -> None:
     from ..endpoint.private_files import make_private_directory, write
     from .endings import REFUSED, say
 
-    page = make_private_directory(environ) / "console.html"
+    page = make_private_directory(environ, kept_for=_SECONDS) / "console.html"
     write(page, _PAGE.format(url=escape(url, quote=True)))
     opened = False
     try:

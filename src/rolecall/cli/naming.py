@@ -301,13 +301,18 @@ def open_named(
     except NoCredentialsError:
         raise _nothing_at(origin) from None
     except OSError as error:  # of a credential_process
-        raise ConfigError(
+        raise both(ConfigError, CredentialRetrievalError)(
             f"{_called(origin)}: its credential_process cannot be run: {error.strerror}",
             hint="check the program's name and path",
         ) from error
     except (RolecallError, ClientError, NoRegionError, ProfileNotFound, SSOError):
         raise
-    except (KeyError, TypeError, ValueError) as error:  # botocore's, of what it prints
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # botocore's, of what it prints
         raise both(ConfigError, CredentialRetrievalError)(
             f"{_called(origin)}: its credential_process printed nothing usable "
             f"({type(error).__name__})",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: In the first line of the files that ``--write`` writes, and may overwrite.
 _OURS = "of rolecall serve, for as long as it runs"
 
+_FIRST_LINE = 200
+
 _FORMATS = ("env", "env-no-export", "fish", "powershell", "cmd", "dotenv", "json")
 
 
@@ -214,12 +216,15 @@ def _comment(format: str) -> str:
 
 def _is_ours(file: Path) -> bool:
     """Return whether *file* is not there, or was written by a serve before."""
-    try:
-        with open(file, encoding="utf-8") as found:
-            return _OURS in found.readline()
-    except FileNotFoundError:
+    if not os.path.lexists(file):
         return True
-    except (OSError, ValueError):
+    try:
+        # Not what would have to be waited for; a link is replaced, and what it leads to unharmed.
+        if not file.is_file():
+            return file.is_symlink()
+        with open(file, "rb") as found:
+            return _OURS.encode() in found.read(_FIRST_LINE).partition(b"\n")[0]
+    except OSError:
         return False
 
 

@@ -34,9 +34,11 @@ def status_of(one: Running) -> list[Mapping[str, Any]] | None:
             roles = json.loads(answer.read(_MOST_BYTES))["roles"]
         finally:
             connection.close()
-    except TimeoutError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+    except ConnectionRefusedError:
+        return None
+    except (OSError, http.client.HTTPException) as error:
+        raise TimeoutError from error
+    except (ValueError, KeyError, TypeError):
         return None
     if not isinstance(roles, list):
         return None

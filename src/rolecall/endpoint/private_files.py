@@ -78,7 +78,9 @@ def _sweep(base: Path) -> None:
     now = SYSTEM_CLOCK.time()
     for one in base.glob(f"{prefix}*-*-*"):
         pid, kept_for, _ = one.name.removeprefix(prefix).split("-", 2)
-        if not (pid + kept_for).isdigit() or _runs(int(pid)):
+        if not all(part.isascii() and part.isdigit() for part in (pid, kept_for)):
+            continue
+        if _runs(int(pid)):
             continue
         with contextlib.suppress(OSError):
             if one.stat().st_mtime + int(kept_for) <= now:

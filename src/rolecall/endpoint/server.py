@@ -291,7 +291,12 @@ class Endpoint:
                 f"the endpoint on {self.host} does not come up: {type(trouble).__name__}"
             )
 
-        if not self._knows_its_neighbours():
+        try:
+            known = self._knows_its_neighbours()
+        except BaseException:
+            self.stop()
+            raise
+        if not known:
             self.stop()
             raise ConfigError(
                 "this system has a list of connections, /proc/net/tcp, and does not list them: "
