@@ -415,7 +415,7 @@ def test_a_process_that_is_not_there_or_fails_is_told_with_its_profile(
 
     gone, failed = get("gone"), get("fails")
 
-    assert [(one.code, one.out) for one in (gone, failed)] == [(2, ""), (3, "")]
+    assert [(one.code, one.out) for one in (gone, failed)] == [(3, ""), (3, "")]
     assert "profile 'gone': its credential_process cannot be run: No such file" in gone.err
     assert "profile 'fails'" in failed.err
     assert "fake trouble" in failed.err
