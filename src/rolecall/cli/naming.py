@@ -12,15 +12,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import (
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    ProfileNotFound,
-    SSOError,
-)
-
 from ..chain import (
     Ambient,
     CredentialSource,
@@ -32,24 +23,20 @@ from ..chain import (
     WebIdentity,
 )
 from ..chain.config_file import read_profiles
-from ..errors import ConfigError, RolecallError
+from ..errors import ConfigError
 from ..refresh import Listener, RefreshPolicy
 from ..sessions.assume import LONGEST_SESSION_TOKEN, SHORTEST_SESSION_TOKEN
 from ..sessions.bind import open_chain
 from ..sessions.handing import HANDING_POLICY
-from ..sources.origin import facts, load_credentials
-from ..sources.quote import redact
-from ..sources.refusals import both
+from ..sources.origin import facts
 from ..sources.upstream import botocore_session
 from ..stores import open_store
 from .lifetimes import span
 from .options import Asked
+from .starting import started
 
 #: One MFA code for a working day. [STS GetSessionToken, DurationSeconds: the default]
 MFA_SESSION = timedelta(hours=12)
-
-#: Characters of what a source says that are shown.
-_MOST_SAID = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,36 +282,7 @@ def open_named(
         profile=profile,
     )
     origin = chain.origin.of if isinstance(chain.origin, SessionToken) else chain.origin
-    try:
-        start = opening(RoleChain(origin))
-        load_credentials(botocore_session(start))
-    except NoCredentialsError:
-        raise _nothing_at(origin) from None
-    except OSError as error:  # of a credential_process
-        raise both(ConfigError, CredentialRetrievalError)(
-            f"{_called(origin)}: its credential_process cannot be run: {error.strerror}",
-            hint="check the program's name and path",
-        ) from error
-    except (RolecallError, ClientError, NoRegionError, ProfileNotFound, SSOError):
-        raise
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # botocore's, of what it prints
-        raise both(ConfigError, CredentialRetrievalError)(
-            f"{_called(origin)}: its credential_process printed nothing usable "
-            f"({type(error).__name__})",
-            hint="it prints one JSON object, with Version 1 and the keys",
-        ) from None
-    except CredentialRetrievalError as error:
-        said = str(error.kwargs.get("error_msg", "")).strip().splitlines()
-        raise both(ConfigError, CredentialRetrievalError)(
-            f"{_called(origin)}: its credential_process gave no credentials"
-            + (f": {redact(said[0])[:_MOST_SAID]}" if said else ""),
-            hint="run its command line in a shell, and see what it says",
-        ) from None
+    start = started(origin, lambda: opening(RoleChain(origin)))
     mfa_session = None
     if any(role.mfa_serial for role in chain.roles) and _is_user(start):
         mfa_session = MFA_SESSION if words.mfa_session is None else words.mfa_session or None
@@ -348,38 +306,6 @@ def _region_of(profile: str | None, environ: Mapping[str, str]) -> str | None:
         return None
     region = read_profiles(environ).get(profile, {}).get("region")
     return region if isinstance(region, str) and region else None
-
-
-def _called(origin: Origin) -> str:
-    if isinstance(origin, CredentialSource):
-        return f"credential_source = {origin.name}"
-    return f"profile {origin.name!r}" if isinstance(origin, Profile) else "the default profile"
-
-
-_WHERE = {
-    "Environment": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "Ec2InstanceMetadata": "that is for programs on an EC2 instance with a role",
-    "EcsContainer": "that is for programs in a container that is given credentials",
-}
-
-
-def _nothing_at(origin: Origin) -> RolecallError:
-    """Return what is raised where *origin* has no credentials; also botocore's own error."""
-    kind = both(ConfigError, NoCredentialsError)
-    if isinstance(origin, CredentialSource):
-        return kind(
-            f"{_called(origin)} gives no credentials here",
-            hint=_WHERE.get(origin.name, "name another source in the profile"),
-        )
-    if isinstance(origin, Profile):
-        return kind(
-            f"{_called(origin)} has no credentials",
-            hint="give it keys, a role_arn, sso_session or credential_process, or sign in to it",
-        )
-    return kind(
-        "there are no source credentials: none in the environment, none in the default profile",
-        hint="name their profile with --profile, set AWS_PROFILE, or sign in",
-    )
 
 
 def _is_user(session: Any) -> bool:
