@@ -63,7 +63,7 @@ def command(
     if as_json:
         from ..sessions.handing import handing
 
-        credentials = handing(named.session).get()
+        credentials = handing(named.session, own=True).get()
         print_json(
             {
                 "url": url,

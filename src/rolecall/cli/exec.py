@@ -118,7 +118,7 @@ def _run(
     from .endings import say
     from .lifetimes import ensure
     from .naming import open_named
-    from .notices import Notices
+    from .notices import Notices, fetched
     from .rewording import who
 
     environ: Mapping[str, str] = os.environ  # noqa: TID251 - border
@@ -132,7 +132,7 @@ def _run(
     named = open_named(asked, environ, on_event=notices)
     refresher = handing(named.session, own=True)
     # Now, while we have the terminal to ask for a code, and can still say that it is refused.
-    local_expiry(refresher.get())
+    local_expiry(fetched(refresher))
     ensure(refresher, refresh_before)
     notices.begin(who(asked))
     if (

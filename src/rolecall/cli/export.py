@@ -45,11 +45,12 @@ def command(role: str, format: str, refresh_before: str | None, **values: Any) -
     from .formats import taken_back, written
     from .lifetimes import ensure
     from .naming import open_named
+    from .notices import fetched
 
     environ = os.environ  # noqa: TID251 - border
     named = open_named(asked(role, values), environ)
     refresher = handing(named.session, own=True)
-    local_expiry(refresher.get())
+    local_expiry(fetched(refresher))
     ensure(refresher, refresh_before)
     profile = role.rpartition("/")[2] if role.startswith("arn:") else role
     # With a profile named, the JavaScript SDK does not look at keys in the environment.

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
+from ..credentials import Credentials
 from ..errors import MFARequired
-from ..refresh import Event
+from ..refresh import Event, Refresher
+from ..sources.mfa import is_asking
 from .endings import say, told
+
+#: STS answers within a second; then a person begins to wonder.
+WONDER_SECONDS = 3.0
+
+
+def fetched(refresher: Refresher) -> Credentials:
+    """Return what *refresher* gives; tell a person at the terminal if that takes long.
+
+    Raises:
+        FetchError: the refresher's own.
+    """
+
+    def tell() -> None:
+        if not is_asking() and sys.stderr is not None and sys.stderr.isatty():
+            say(f"waiting for {refresher.name}; Ctrl-C ends it")
+
+    timer = threading.Timer(WONDER_SECONDS, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        return refresher.get()
+    finally:
+        timer.cancel()
 
 
 class Notices:

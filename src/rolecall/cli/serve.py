@@ -107,7 +107,7 @@ def _serve(
     from .children import without_core_dumps
     from .endings import say
     from .naming import open_named
-    from .notices import Notices
+    from .notices import Notices, fetched
     from .rewording import who
 
     without_core_dumps()
@@ -118,7 +118,7 @@ def _serve(
         notices = Notices()
         named = open_named(asked(role, dict(values)), environ, on_event=notices)
         refresher = handing(named.session, own=True)
-        local_expiry(refresher.get())
+        local_expiry(fetched(refresher))
         arn = named.role_arn
         served.append(
             Served(

@@ -51,10 +51,11 @@ def facts_of(asked: Asked, environ: Mapping[str, str]) -> dict[str, Any]:
     from ..sources.clients import check_keywords, sts_client
     from ..sources.upstream import botocore_session
     from .naming import open_named
+    from .notices import fetched
     from .printed import iso, local_end, seconds_left
 
     named = open_named(asked, environ) if asked.role is not None else found_here(asked, environ)
-    credentials = handing(named.session).get()
+    credentials = fetched(handing(named.session, own=True))
     sts = {"region_name": asked.sts_region, "endpoint_url": asked.sts_endpoint}
     keywords = check_keywords({name: value for name, value in sts.items() if value})
     answer = sts_client(botocore_session(named.session), keywords).get_caller_identity()
