@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Options for pytest: `make test ARGS='-k refresh -x'`
 ARGS ?=
 # A file's tests share servers; `make test ARGS='-n 0 --pdb'` runs all in one process.
-TWO_AT_A_TIME := -n 2 --dist loadfile
+SEVERAL_AT_A_TIME := -n 3 --dist loadfile
 # Part of the whole, not of a part that ARGS chooses.
 AND_ASYNCIO = $(if $(ARGS),@echo "make test-aio runs those of asyncio sessions",.ci/aio "$(PYTHON)")
 
@@ -24,7 +24,7 @@ demo: $(VENV)/testing.stamp ## watch sessions live through their rotations, offl
 	@$(BIN)/python -m rolecall.testing.demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## run all tests that Python packages alone can run
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
+	$(BIN)/python -m pytest $(SEVERAL_AT_A_TIME) $(ARGS)
 	$(AND_ASYNCIO)
 
 test-aio: $(VENV)/made.stamp ## run the tests of asyncio sessions alone
@@ -45,7 +45,7 @@ test-matrix: ## run the core tests on other versions of botocore and Python
 
 check: lint ## all that a change must pass: format, lint, types, layers, docs, tests
 	$(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME) $(ARGS)
+	$(BIN)/python -m pytest $(SEVERAL_AT_A_TIME) $(ARGS)
 	$(AND_ASYNCIO)
 
 format: $(VENV)/dev.stamp ## put the code in shape

@@ -131,12 +131,22 @@ def _scrub(environ: Any, home: Path) -> None:
     environ["NO_PROXY"] = "*"  # macOS: do not ask the system for its proxies
 
 
+def _heed_signals() -> None:
+    """Undo what a shell does to what it runs in the background: children would inherit it."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGQUIT": signal.SIG_DFL}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Set the guards up before any test module is imported, since modules import names."""
     # Not TemporaryDirectory's finalizer: a forked child would run it too.
     home = tempfile.mkdtemp(prefix="rolecall-tests-")
     config.add_cleanup(lambda: __import__("shutil").rmtree(home, ignore_errors=True))
     _scrub(os.environ, Path(home))
+    _heed_signals()
     time.sleep = _guarded_sleep
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]

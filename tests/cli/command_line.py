@@ -36,6 +36,8 @@ print(sts.get_caller_identity()["Arn"])
 PARENT = """
 import os, sys
 from rolecall.cli.children import as_given, run, signals_kept, without_core_dumps
+if os.getpgrp() != os.getpid():
+    os.setpgrp()  # a job of its own: in an orphaned group, such as CI's, nothing stops [POSIX]
 core = without_core_dumps()
 with signals_kept():
     sys.exit(run(sys.argv[1:], as_given(os.environ), core=core))
