@@ -91,7 +91,7 @@ def _signed_in(
     environ: Mapping[str, str],
 ) -> tuple[Any, str]:
     from ..console import sign_in_url
-    from .lifetimes import span
+    from ..spans import span
     from .naming import open_named
 
     try:

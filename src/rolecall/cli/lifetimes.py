@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..spans import span
 
 if TYPE_CHECKING:
     from ..refresh import Refresher
-
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
-
-
-def span(text: str) -> timedelta:
-    """Return the length of time that *text* says: ``45m``, ``1h30m``, ``900``.
-
-    Raises:
-        ValueError: it says none.
-    """
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return timedelta(seconds=int(text))
-    match = _SPAN.fullmatch(text) if text.isascii() and len(text) < 30 else None
-    if not text or match is None:
-        raise ValueError(f"{text}: must be a time such as 45m, 1h30m or 900 (seconds)")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    try:
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"{text}: is too long") from None
 
 
 def shown(left: timedelta) -> str:

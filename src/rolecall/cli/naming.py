@@ -30,8 +30,8 @@ from ..sessions.bind import open_chain
 from ..sessions.handing import HANDING_POLICY
 from ..sources.origin import facts
 from ..sources.upstream import botocore_session
+from ..spans import span
 from ..stores import open_store
-from .lifetimes import span
 from .options import Asked
 from .starting import started
 

@@ -19,6 +19,7 @@ from ..sources.clients import sts_client
 from ..sources.redaction import redact_logs
 from ..sources.upstream import botocore_session
 from .credentials import RefreshingCredentials
+from .hooks import builtin_hooks
 from .inherit import inherit, link_region
 from .presign import Presigning
 from .recipe import Recipe, Region
@@ -149,14 +150,18 @@ class Child:
     shown_parent: Any = None
 
 
-def open_child(of: Child) -> RoleSession:
-    """Return the session that *of* describes."""
+def open_child(of: Child, *, loader: Any = None) -> RoleSession:
+    """Return the session that *of* describes.
+
+    Args:
+        loader: Loads its service models. None: the parent's.
+    """
     redact_logs()
     inner, recipe = botocore_session(of.parent), of.recipe
-    child = _Child()
+    child = _Child(event_hooks=builtin_hooks(), include_builtin_handlers=False)
     child.features = of.features
     child.user_agent_extra = f"rolecall/{__version__}"
-    loader = inner.get_component("data_loader")
+    loader = inner.get_component("data_loader") if loader is None else loader
     child.register_component("data_loader", loader)
     child.register_component("token_provider", NoToken())
     if recipe.inherit_config:
