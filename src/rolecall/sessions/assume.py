@@ -219,7 +219,7 @@ def carry_out(order: Order, given: Any) -> Child:
             environ = os.environ  # noqa: TID251 - border
             region = order.recipe.sts_client_kwargs.get("region_name")
             region = region or parent.get_config_variable("region")
-            found += _role_problems(chain, parent, environ, region)
+            found += chain_problems(chain, parent, environ, region)
     found += order.problems
     if order.validate:
         found += _unknown_arguments(order.extra, parent)
@@ -228,9 +228,14 @@ def carry_out(order: Order, given: Any) -> Child:
     return child_of(given, chain, order.recipe)
 
 
-def _role_problems(
+def chain_problems(
     chain: RoleChain, parent: Session, environ: Mapping[str, str], region: str | None
 ) -> list[Problem]:
+    """Return what is wrong with *chain*, the last role of which *parent* assumes.
+
+    Args:
+        region: In which STS is asked. None: not known.
+    """
     found = list(chain.problems())
     hop = len(chain.roles) - 1
     if hop == 0 and is_role_session(parent, environ):

@@ -139,6 +139,7 @@ def _refresher(
         hop=hop,
         token_codes=codes,
         parent=DyingSource(parent, recipe.clock),
+        pace=recipe.pace,
         clock=recipe.clock,
     )
     stored = stored_in_cache(

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.session import Session
 
-from ..chain import GivenSession, RoleChain, SessionToken, WebIdentity
+from ..chain import GivenSession, Origin, RoleChain, SessionToken, WebIdentity
 from ..errors import ConfigError, StoreError
 from ..fork import ForkSafeLock
 from ..refresh import DEFAULT_POLICY
@@ -22,6 +22,7 @@ from ..stores import AwsCliStore, FileStore, JSONFileCache, KeyringStore, RedisS
 from .bind import open_role, open_start
 from .boto import RoleSession, open_child
 from .origins import surroundings
+from .parents import chain_of
 from .recipe import Recipe
 
 log: logging.Logger = logging.getLogger("rolecall")
@@ -68,6 +69,26 @@ def travelling(session: RoleSession) -> tuple[Any, ...]:
     return _reopen, (*parts, hashlib.sha256(pickle.dumps(parts)).hexdigest())
 
 
+def packed(session: Any) -> tuple[Any, ...]:
+    """Return what makes any session again in another process, as a function and its arguments.
+
+    Raises:
+        ConfigError: it starts from explicit keys, or has them from elsewhere.
+    """
+    if isinstance(session, RoleSession):
+        return travelling(session)
+    chain = chain_of(session)
+    if isinstance(chain.origin, GivenSession):
+        raise ConfigError(
+            "a session that was given explicit keys cannot be sent to another process: the keys "
+            "would have to travel",
+            hint="start from a profile, the environment or a web identity, which another process "
+            "finds for itself",
+        )
+    inner = botocore_session(session)
+    return _reopen_start, (chain.origin, variables_of(inner), _start(session))
+
+
 def _start(session: Any) -> str | None:
     """Return whose credentials *session* starts from: the account, as far as it can be told."""
     while isinstance(session, RoleSession) and session.chain is not None:
@@ -102,7 +123,7 @@ def _portable(session: RoleSession) -> dict[str, Any]:
         "inherit_config": recipe.inherit_config,
         "mfa_token_provider": recipe.mfa_token_provider,
         "mfa_session": recipe.mfa_session,
-        "cache": _travelling_cache(recipe.cache),
+        "cache": travelling_cache(recipe.cache),
     }
     defaults: dict[str, Any] = {
         **dict.fromkeys(portable),
@@ -124,7 +145,7 @@ def _portable(session: RoleSession) -> dict[str, Any]:
     return portable
 
 
-def _travelling_cache(cache: Any) -> Any:
+def travelling_cache(cache: Any) -> Any:
     """Return *cache* if it is to be had elsewhere, too: a directory is; a dict, or a key, is not.
 
     A session without it is as good; it only asks STS once more.
@@ -200,13 +221,7 @@ def _reopen(
         give_variables(botocore_session(again), hops[-1][1] if hops else {})
         return again
     session: Any = open_start(chain.origin, Recipe(**origin_options), environ, origin_variables)
-    here = _start(session)
-    if before is not None and here != before:
-        raise ConfigError(
-            f"{chain}: the credentials found here are not of the account that the pickled "
-            f"session started from ({before}, here {here})",
-            hint="give this process the same profile or environment",
-        )
+    _refuse_another(chain, before, session)
     for number, (options, variables) in enumerate(hops, 1):
         prefix = RoleChain(chain.origin, *chain.roles[:number])
         session = open_role(session, prefix, Recipe(**options))
@@ -214,6 +229,28 @@ def _reopen(
     assert isinstance(session, RoleSession)
     arrived.put(key, session._child)
     return session
+
+
+def _reopen_start(origin: Origin, variables: Mapping[str, Any], before: str | None) -> Any:
+    """Open an origin here that `packed` was given elsewhere.
+
+    Raises:
+        ConfigError: the credentials found here are of another account.
+        NoCredentialsError: there are none (botocore's).
+    """
+    session = open_start(origin, Recipe(), os.environ, variables)  # noqa: TID251 - border
+    _refuse_another(RoleChain(origin), before, session)
+    return session
+
+
+def _refuse_another(chain: RoleChain, before: str | None, session: Any) -> None:
+    here = _start(session)
+    if before is not None and here != before:
+        raise ConfigError(
+            f"{chain}: the credentials found here are not of the account that the pickled "
+            f"session started from ({before}, here {here})",
+            hint="give this process the same profile or environment",
+        )
 
 
 class Latest:

@@ -11,6 +11,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Source
 from ..refresh import DEFAULT_POLICY, Listener, Refresher, RefreshPolicy
 from ..sources.custom import is_async
+from ..sources.sts import Pace
 
 #: A region keyword: None links to the parent's, True copies it, False is the child's own.
 Region = str | bool | None
@@ -30,6 +31,7 @@ class Recipe:
     mfa_token_provider: Any = None
     mfa_session: timedelta | None = None
     token_code: str | None = field(default=None, repr=False)
+    pace: Pace | None = None
 
     @property
     def codes(self) -> Any:
@@ -51,6 +53,7 @@ class Recipe:
             id(getattr(self.mfa_token_provider, "asks", self.mfa_token_provider)),
             self.mfa_session,
             self.token_code is None,
+            id(self.pace),
         )
 
     def refresher(self, source: Source, name: str) -> Refresher:

@@ -65,6 +65,13 @@ class Parent(Protocol):
         ...
 
 
+#: Sends a request in its own time, again if STS asks for patience, and returns the answer.
+Pace = Callable[[Callable[[], Any]], Any]
+
+#: How long a fetch may take that waits for its turn among hundreds.
+PACED_TIMEOUT = timedelta(minutes=10)
+
+
 class _StsSource:
     """What the calls have in common: a client, a name, and how an answer is read."""
 
@@ -79,10 +86,12 @@ class _StsSource:
         account_id: str | None = None,
         token_codes: TokenCodes | None = None,
         parent: Parent | None = None,
+        pace: Pace | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._client = client
         self._what = what
+        self._pace = pace
         self._account_id = account_id
         self._token_codes = token_codes
         self._parent = parent
@@ -101,6 +110,8 @@ class _StsSource:
     @property
     def timeout(self) -> timedelta | None:
         """How long a fetch may take. None: as the policy says."""
+        if self._pace is not None:
+            return PACED_TIMEOUT
         return self.MFA_TIMEOUT if self._token_codes is not None or self.interactive else None
 
     def _call(self, operation: str, arguments: Mapping[str, Any], hint: str = "") -> Credentials:
@@ -109,8 +120,12 @@ class _StsSource:
                 self._parent.check()
                 self._parent.fetch()
             client = self._client()
-            sent = self._clock.time()
-            answer: Mapping[str, Any] = getattr(client, operation)(**arguments)
+
+            def send() -> tuple[Mapping[str, Any], float]:
+                sent = self._clock.time()
+                return getattr(client, operation)(**arguments), sent
+
+            answer, sent = send() if self._pace is None else self._pace(send)
             return self._read(answer, sent, self._clock.time())
         except RolecallError:
             raise
@@ -182,6 +197,7 @@ class AssumeRole(_StsSource):
         hop: Its place in the chain, for messages.
         token_codes: Where MFA codes come from, if the role asks for them.
         parent: Tells what is known of the signer's own expiry.
+        pace: Sends the request, where many roles are assumed at once.
     """
 
     def __init__(
@@ -193,11 +209,13 @@ class AssumeRole(_StsSource):
         hop: int = 0,
         token_codes: TokenCodes | None = None,
         parent: Parent | None = None,
+        pace: Pace | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(
             client,
             what=f"hop {hop}: {role.arn}",
+            pace=pace,
             account_id=_account_in(str(role.arn)),
             token_codes=token_codes,
             parent=parent,

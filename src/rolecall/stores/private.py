@@ -70,12 +70,12 @@ def make_directory(path: Path, *, exclusive: bool = False) -> None:
             raise Untrusted(f"others may write into {path}")
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """Return what the file *path* holds.
 
     Raises:
         OSError: it is not there or cannot be read; `Untrusted` where it is a link, not a plain
-            file, belongs to somebody else, others may use it, or it is larger than 64 KiB.
+            file, belongs to somebody else, others may use it, or it is larger than *most_bytes*.
     """
     descriptor = os.open(path, _READ)
     try:
@@ -92,9 +92,9 @@ def read(path: Path) -> bytes:
         os.close(descriptor)
         raise
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise Untrusted(f"it is larger than {MOST_BYTES} bytes")
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise Untrusted(f"it is larger than {most_bytes} bytes")
     return data
 
 

@@ -1,0 +1,344 @@
+"""Running a fleet on threads of this process."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from queue import SimpleQueue
+from typing import Any
+
+from ..clock import Clock
+from ..sessions.boto import Child
+from ..sources.upstream import botocore_session
+from .driver import Driver
+from .errands import Errand
+from .failures import failure_of, release
+from .journal import Journal
+from .opening import Opener
+from .outcomes import Failure, Outcome
+from .regions import enabled
+from .tally import Tally
+from .targets import Target
+from .work import Work
+
+#: Seconds before a target is tried again, doubled each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+#: Threads that hang are replaced, but not without end: each has a stack, and whatever it waits for.
+_MOST_LOST = 100
+
+
+class Late(TimeoutError):
+    """The target was given up, so its session calls AWS no more."""
+
+
+class Stay:
+    """One account while there is work in it: its credentials live as long as this."""
+
+    def __init__(self, errand: Errand) -> None:
+        self.errand = errand
+        self._lock = threading.Lock()  # held while it is opened, which happens once
+        self._child: Child | None = None
+
+    def child(self, opener: Opener) -> Child:
+        """Return what the account's sessions are opened from."""
+        with self._lock:
+            if self._child is None:
+                self._child = opener.account(self.errand.way, self.errand.account.id)
+            return self._child
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One thing that a thread does.
+
+    Attributes:
+        asks: Ask which regions are enabled, instead of doing the work.
+        over: It was given up: what comes of it is of no interest any more.
+        thread: Which has begun it.
+    """
+
+    stay: Stay
+    target: Target
+    asks: bool = False
+    attempt: int = 1
+    began: float = 0.0
+    began_wall: float = 0.0
+    deadline: float = math.inf
+    over: bool = False
+    thread: threading.Thread | None = None
+
+    def is_over(self) -> bool:
+        """Whether it was given up by now."""
+        return self.over
+
+    def again(self) -> Task:
+        """Return the same, to be tried once more."""
+        return Task(self.stay, self.target, self.asks, self.attempt + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a task, on its way from a thread."""
+
+    value: Any = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How a crew works.
+
+    Attributes:
+        threads: Targets at once, at most.
+        timeout: Seconds for one target. None: as long as it takes.
+        attempts: How often a target is tried where another try may help.
+        home: Region in which enabled regions are asked for.
+    """
+
+    threads: int
+    home: str
+    timeout: float | None = None
+    attempts: int = 1
+
+    @property
+    def most_lost(self) -> int:
+        """How many threads may hang in targets that were given up."""
+        return max(_MOST_LOST, 10 * self.threads)
+
+
+class Crew(Driver):
+    """Runs errands on threads, which a target that takes too long does not hold up."""
+
+    def __init__(
+        self,
+        errands: Iterable[Errand],
+        work: Work | None,
+        opener: Opener,
+        limits: Limits,
+        *,
+        clock: Clock,
+        tally: Tally,
+        journal: Journal | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__(
+            clock=clock,
+            tally=tally,
+            journal=journal,
+            room=2 * limits.threads,
+            deadline=deadline,
+        )
+        self._errands = deque(errands)
+        self._work = work  # None: only find out the regions
+        self._opener = opener
+        self._limits = limits
+        #: What was found out of accounts' regions.
+        self.found: dict[str, tuple[str, ...]] = {}
+        self._ready: deque[Task] = deque()
+        self._later: list[tuple[float, int, Task, Outcome]] = []
+        self._number = itertools.count()
+        self._running: dict[Task, None] = {}
+        self._queue: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads: set[threading.Thread] = set()  # without those of tasks that were given up
+        self._lost: set[threading.Thread] = set()  # those that hang in a task that was given up
+        self._claims = threading.Lock()  # guards which thread has which task
+
+    def has_more(self) -> bool:
+        """Whether something is left to start."""
+        return bool(self._ready or self._errands or self._later)
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
+
+    def next_instant(self) -> float:
+        """Return when a target has taken too long, or is to be tried again."""
+        found = min((task.deadline for task in self._running), default=math.inf)
+        if self._later and self.stopped is None and len(self._running) < self._limits.threads:
+            found = min(found, self._later[0][0])
+        return found
+
+    def start_one(self, now: float) -> bool:
+        """Start what comes next, an account's regions one after the other."""
+        if len(self._running) >= self._limits.threads:
+            return False
+        if len(self._lost) >= self._limits.most_lost:
+            self._lost = {thread for thread in self._lost if thread.is_alive()}
+            if len(self._lost) >= self._limits.most_lost:
+                self.stop("hung")
+                return False
+        task = self._next(now)
+        if task is None:
+            return False
+        task.began, task.began_wall = now, self.clock.time()
+        if self._limits.timeout is not None:
+            task.deadline = now + self._limits.timeout
+        self._running[task] = None
+        if len(self._threads) < len(self._running):
+            thread = threading.Thread(target=self._serve, name="rolecall-fleet-worker", daemon=True)
+            self._threads.add(thread)
+            thread.start()
+        self._queue.put(task)
+        return True
+
+    def _next(self, now: float) -> Task | None:
+        while not self._ready:
+            if self._later and self._later[0][0] <= now:
+                self._ready.append(heapq.heappop(self._later)[2])
+            elif self._errands:
+                self._enter(self._errands.popleft())
+            else:
+                return None
+        return self._ready.popleft()
+
+    def _enter(self, errand: Errand) -> None:
+        stay = Stay(errand)
+        if errand.asks:
+            self._ready.append(Task(stay, errand.at(None), asks=True))
+        elif self._work is not None:
+            self._ready.extend(Task(stay, target) for target in errand.targets())
+
+    def take(self, message: tuple[Task, Result], now: float) -> None:
+        """Take in what came of a task."""
+        task, result = message
+        if task.over:
+            return
+        del self._running[task]
+        if task.asks and result.error is None:
+            self._regions(task, result.value)
+            return
+        outcome = self._outcome(task, result, now)
+        again = result.error is not None and result.error.retryable
+        if again and task.attempt < self._limits.attempts and self.stopped is None:
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (task.attempt - 1))
+            waiting = (now + pause, next(self._number), task.again(), outcome)
+            heapq.heappush(self._later, waiting)
+        else:
+            self.record(outcome)
+
+    def _regions(self, task: Task, regions: tuple[str, ...]) -> None:
+        errand = task.stay.errand
+        self.found[errand.account.id] = regions
+        if self.journal is not None:
+            self.journal.write_regions(errand.account.id, errand.role, regions)
+        if self._work is not None:
+            tasks = [Task(task.stay, target) for target in errand.targets(regions)]
+            self.tally.skipped += len(regions) - len(tasks)
+            # First, so that one account is done before the next is begun.
+            self._ready.extendleft(reversed(tasks))
+
+    def expire(self, now: float) -> None:
+        """Give up the targets that take too long; their threads are replaced."""
+        timeout = self._limits.timeout
+        for task in [task for task in self._running if task.deadline <= now]:
+            self._give_up(task, now, f"took longer than {timeout:g} s", TimeoutError.__name__)
+
+    def abandon(self) -> None:
+        """Give up all that runs."""
+        if self.killed:
+            self._opener.end()
+        now = self.clock.boottime()
+        for task in list(self._running):
+            self._give_up(task, now, "was still running when the run was ended", "Interrupted")
+
+    def _give_up(self, task: Task, now: float, message: str, name: str) -> None:
+        del self._running[task]
+        with self._claims:
+            task.over = True
+            # It ends by itself, sooner or later: no call to AWS is let through any more.
+            if task.thread is not None:
+                self._threads.discard(task.thread)
+                self._lost.add(task.thread)
+        error = Failure(kind="timeout", type=name, code=None, message=message)
+        self.record(self._outcome(task, Result(error=error), now))
+
+    @staticmethod
+    def _outcome(task: Task, result: Result, now: float) -> Outcome:
+        return Outcome(
+            target=task.target,
+            value=result.value,
+            error=result.error,
+            started=datetime.fromtimestamp(task.began_wall, timezone.utc),
+            elapsed=timedelta(seconds=max(0.0, now - task.began)),
+            attempts=task.attempt,
+        )
+
+    def leave_out(self) -> tuple[Target, ...]:
+        """Return all that was not started; what waits for another try has failed by now."""
+        for _, _, _, outcome in sorted(self._later, key=lambda one: one[:2]):
+            self.record(outcome)
+        left = [task.target for task in self._ready]
+        for errand in self._errands:
+            left += errand.targets()
+        self._later.clear()
+        self._ready.clear()
+        self._errands.clear()
+        return tuple(left)
+
+    def close(self) -> None:
+        """Let the threads go; those that hang in a target end with it."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    # In the threads
+
+    def _serve(self) -> None:
+        while True:
+            task = self._queue.get()
+            if task is None:
+                return
+            with self._claims:
+                if task.is_over():
+                    continue
+                task.thread = threading.current_thread()
+            self.post((task, self._do(task)))
+            with self._claims:
+                if task.is_over():
+                    return  # by now another thread has this one's place
+                task.thread = None
+            del task  # or its session would live until the next one comes
+
+    def _do(self, task: Task) -> Result:
+        region = self._limits.home if task.asks else task.target.region
+        try:
+            child = task.stay.child(self._opener)
+            session = self._opener.session(child, task.target.region)
+            refuse_when_over(session, lambda: task.over)
+            if task.asks:
+                return Result(value=enabled(session, self._limits.home))
+            assert self._work is not None
+            return Result(value=self._work(session, task.target))
+        except BaseException as error:  # whatever it raises is this target's failure only
+            return Result(error=_told(error, region))
+
+
+def _told(error: BaseException, region: str | None) -> Failure:
+    """Return what is told of *error*, whose every attribute may raise: it is a stranger's."""
+    try:
+        found = failure_of(error, region=region)
+        release(error)
+        return found
+    except BaseException:
+        error.__traceback__ = None
+        return Failure(kind="function", type=type(error).__name__, code=None, message="")
+
+
+def refuse_when_over(session: Any, over: Callable[[], bool]) -> None:
+    """Let *session*'s clients make no more calls once it is *over*."""
+
+    def refuse(**_: Any) -> None:
+        if over():
+            raise Late("the target was given up: its session makes no more calls")
+
+    inner = botocore_session(session)
+    inner.register("before-call", refuse)
+    inner.register("before-send", refuse)  # of a request that is sent again

@@ -1,0 +1,261 @@
+"""The thread behind a run: it starts work, takes in what that gave, and hands it on as a stream.
+
+One thread decides, so that nothing of a run's state needs a lock: whoever else has something to
+say, posts it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from ..clock import Clock
+from .journal import Journal
+from .outcomes import Outcome
+from .tally import Stop, Summary, Tally
+from .targets import Target
+
+#: Longer waits are taken up again. A Ctrl-C that hits the very instant in which somebody wakes the
+#: driver may leave it asleep; and what the system waits for has an end.
+_LONGEST_WAIT_SECONDS = 5.0
+_STEP_SECONDS = 1.0
+
+
+class Driver(ABC):
+    """What all ways of running have in common; `Crew` and `Convoy` say how work is started.
+
+    Args:
+        room: How many outcomes may wait to be taken before no more work is started.
+        deadline: Instant on *clock*'s boottime after which nothing is started.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tally: Tally,
+        journal: Journal | None,
+        room: int,
+        deadline: float | None,
+    ) -> None:
+        self.clock = clock
+        self.tally = tally
+        self.journal = journal
+        self.deadline = math.inf if deadline is None else deadline
+        self.not_run: tuple[Target, ...] = ()
+        self.stopped: Stop | None = None
+        self._room = room
+        self.killed = False
+        self._inbox: deque[Any] = deque()
+        self._changed = threading.Condition()  # guards all below
+        self._signal: Future[None] = Future()
+        self._outbox: deque[Outcome] = deque()
+        self._wanted = True  # whether somebody takes outcomes
+        self._ending = False
+        self._over = False
+        self._trouble: BaseException | None = None
+        self._began = clock.boottime()
+        self._ended: float | None = None
+        self._thread = threading.Thread(target=self._run, name="rolecall-fleet", daemon=True)
+
+    # For whoever runs it
+
+    def start(self) -> None:
+        """Start."""
+        self._thread.start()
+
+    def stream(self) -> Iterator[Outcome]:
+        """Yield outcomes as they come, until the run is over; to leave early stops the run."""
+        try:
+            while True:
+                with self._changed:
+                    self._await(lambda: self._outbox or self._over)
+                    if not self._outbox:
+                        if self._trouble is not None:
+                            raise self._trouble
+                        return
+                    outcome = self._outbox.popleft()
+                    self._wake()  # there is room for one more
+                yield outcome
+                del outcome  # or its value would live until the next one comes
+        finally:
+            self.stop("interrupted")
+
+    def stop(self, why: Stop) -> None:
+        """Start nothing more; does nothing once the run is stopped or over."""
+        with self._changed:
+            if self.stopped is None and not self._ending:
+                self.stopped = why
+                self._wake()
+
+    def kill(self) -> None:
+        """Stop, and wait no longer for what runs: it is refused every further call to AWS."""
+        self.killed = True
+        self.stop("interrupted")
+        with self._changed:
+            self._wake()  # it may have been stopped before
+
+    def finish(self) -> None:
+        """Return once all that was started has ended; outcomes that nobody has taken are dropped.
+
+        Raises:
+            RolecallError: the journal could not be written.
+        """
+        with self._changed:
+            self._wanted = False
+            self._outbox.clear()
+            self._wake()
+            self._await(lambda: self._over)
+            if self._trouble is not None:
+                raise self._trouble
+
+    def _await(self, ready: Callable[[], object]) -> None:
+        """Wait until *ready*, with the lock held; Ctrl-C ends that."""
+        # In steps: Python does not see a signal that comes in the instant before it waits.
+        while not ready():
+            self._changed.wait(_STEP_SECONDS)
+
+    @property
+    def summary(self) -> Summary:
+        """What has come of it so far."""
+        ended = self.clock.boottime() if self._ended is None else self._ended
+        return self.tally.summary(
+            not_run=self.not_run, stopped=self.stopped, seconds=ended - self._began
+        )
+
+    # For those who say how
+
+    def post(self, message: Any) -> None:
+        """Have the driver's thread take *message*; from any thread."""
+        with self._changed:
+            self._inbox.append(message)
+            self._wake()
+
+    def record(self, outcome: Outcome) -> None:
+        """Take down one outcome; in the driver's thread."""
+        if self.journal is not None and self.stopped != "journal":
+            try:
+                self.journal.write(outcome)
+            except Exception as error:  # its outcome is there all the same, and so are the others'
+                self.fail(error)
+                with self._changed:
+                    self.stopped = "journal"
+        too_many = self.tally.count(outcome)
+        with self._changed:
+            if self._wanted:
+                self._outbox.append(outcome)
+            if too_many and self.stopped is None:
+                self.stopped = "tolerance"
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Have *error* raised to whoever takes the outcomes, after the last of them."""
+        self._trouble = self._trouble or error
+
+    @abstractmethod
+    def take(self, message: Any, now: float) -> None:
+        """Take in what was posted."""
+
+    @abstractmethod
+    def expire(self, now: float) -> None:
+        """Give up what takes too long, and what is not wanted any more."""
+
+    @abstractmethod
+    def start_one(self, now: float) -> bool:
+        """Start what comes next; False: there is no place for it, or nothing to start."""
+
+    def next_instant(self) -> float:
+        """Return when something has to be looked at again though nothing was posted."""
+        return math.inf
+
+    @abstractmethod
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+
+    @abstractmethod
+    def has_more(self) -> bool:
+        """Whether something is left to start."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Give up all that runs."""
+
+    @abstractmethod
+    def leave_out(self) -> tuple[Target, ...]:
+        """Return all that was not started, and forget it."""
+
+    def close(self) -> None:  # noqa: B027 - not all hold something
+        """Let go of everything."""
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:  # or whoever waits for outcomes would wait for ever
+            self._trouble = error
+            self._settle(self.abandon)
+        finally:
+            self._settle(self._end)
+
+    def _settle(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except BaseException as error:  # the same
+            self._trouble = self._trouble or error
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ending = True
+        try:
+            self.not_run = self.leave_out()
+            if not self.not_run:
+                self.stopped = None  # whatever came too late to stop anything
+            elif self.stopped is None:
+                self.stopped = "interrupted"
+        finally:
+            self._settle(self.close)
+            if self.journal is not None:
+                self._settle(self.journal.close)
+            self._ended = self.clock.boottime()
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _turn(self) -> bool:
+        """Do what is to be done now, then wait for something; False: all is over."""
+        with self._changed:
+            if self._signal.done():
+                self._signal = Future()
+            signal, messages = self._signal, list(self._inbox)
+            self._inbox.clear()
+        now = self.clock.boottime()
+        while messages:
+            self.take(messages.pop(0), now)
+        self.expire(now)
+        if now >= self.deadline and self.stopped is None:
+            self.stop("deadline")
+        if self.killed:
+            self.abandon()
+        while self.stopped is None and self._has_room() and self.start_one(now):
+            pass
+        if self.is_idle() and (self.stopped is not None or not self.has_more()):
+            return False
+        until = min(self.next_instant(), self.deadline if self.stopped is None else math.inf)
+        # What is due by now and was not done, waits for something that will be posted.
+        wait = until - now if until > now else math.inf
+        self.clock.wait(signal, min(wait, _LONGEST_WAIT_SECONDS))
+        return True
+
+    def _has_room(self) -> bool:
+        return not self._wanted or len(self._outbox) < self._room
+
+    def _wake(self) -> None:
+        if not self._signal.done():
+            self._signal.set_result(None)

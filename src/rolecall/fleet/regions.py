@@ -1,0 +1,115 @@
+"""Which regions each account is entered in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..chain import partition_of_region
+from .targets import ENABLED, Account
+
+#: What `fan_out` takes as *regions*.
+RegionSpec = str | Iterable[str] | Mapping[str, Any] | Callable[[Account], Any] | None
+
+#: What is known of an account before it is entered: its regions, or that they are to be asked for.
+Regions = tuple[str | None, ...] | str
+
+_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
+
+#: Where enabled regions are asked for unless the session has a region: always enabled.
+#: [AWS general reference, regions that cannot be disabled]
+HOME_REGIONS: dict[str, str] = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+
+
+#: Those of ``aws`` that are enabled in every account; no later one is. [the same]
+ALWAYS_ENABLED = frozenset(
+    {
+        "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1",
+        "ap-southeast-2", "ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2",
+        "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+    }
+)  # fmt: skip
+
+
+def home_region(region: str | None, partition: str) -> str:
+    """Return where each account of *partition* is asked which regions it has.
+
+    Preferably in *region*, the session's own, for an organization's policies may allow no other;
+    but not in one that the account need not have enabled.
+    """
+    if region is not None and (partition != "aws" or region in ALWAYS_ENABLED):
+        return region
+    return HOME_REGIONS.get(partition, HOME_REGIONS["aws"])
+
+
+def regions_in(spec: RegionSpec, accounts: Iterable[Account], partition: str) -> dict[str, Regions]:
+    """Return the regions of each account, by its id; ``(None,)`` is the session's own.
+
+    Raises:
+        TypeError: *spec*, or what it gives for an account, names no regions.
+        ValueError: what it names are no regions of *partition*; all of them in one message.
+    """
+    if isinstance(spec, Iterable) and not isinstance(spec, (str, Mapping)):
+        spec = tuple(spec)  # it may be a generator, and there are many accounts
+    found: dict[str, Regions] = {}
+    wrong: dict[str, None] = {}
+    for account in accounts:
+        given: Any = spec
+        if account.regions is not None:
+            given = account.regions
+        elif isinstance(spec, Mapping):
+            if account.id not in spec:
+                wrong[f"regions names none for account {account.id}"] = None
+                continue
+            given = spec[account.id]
+        elif callable(spec):
+            given = spec(account)
+        found[account.id] = _regions(given, account, partition, wrong)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return found
+
+
+def _regions(given: Any, account: Account, partition: str, wrong: dict[str, None]) -> Regions:
+    if given is None:
+        return (None,)
+    if given == ENABLED:
+        return ENABLED
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, Iterable) or isinstance(names, (bytes, Mapping)):
+        raise TypeError(
+            f"regions must be a list of regions, {ENABLED!r} or None, got "
+            f"{type(given).__name__} for account {account.id}"
+        )
+    found = tuple(dict.fromkeys(names))
+    if not found:
+        wrong[f"regions names none for account {account.id}: leave the account out instead"] = None
+    for name in found:
+        if not isinstance(name, str) or not _REGION.fullmatch(name):
+            wrong[f"{name!r} is no region, such as eu-west-1, nor is it {ENABLED!r}"] = None
+        elif partition_of_region(name) not in (None, partition):
+            wrong[f"{name} is in partition {partition_of_region(name)}, not in {partition}"] = None
+    return found
+
+
+def enabled(session: Any, region: str) -> tuple[str, ...]:
+    """Return the regions that are enabled in *session*'s account, in alphabetical order.
+
+    Asked of EC2 in *region*, in the account itself: the account service allows the whole
+    organization five such calls a second. [AWS account management, quotas, ListRegions]
+
+    Raises:
+        ClientError: it may not be asked.
+    """
+    answer = session.client("ec2", region_name=region).describe_regions(AllRegions=False)
+    return tuple(sorted(one["RegionName"] for one in answer["Regions"]))

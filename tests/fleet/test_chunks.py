@@ -1,0 +1,660 @@
+"""Chunks of a run on an executor: what goes out, what comes back, and what is left."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import workers
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scripted import Scripted, Truthful
+
+from rolecall.errors import StoreError
+from rolecall.fleet import fan_out
+from rolecall.fleet.chunks import Report, run_chunk
+from rolecall.fleet.outcomes import Outcome
+from rolecall.fleet.run import FanOut
+from rolecall.fleet.targets import Account
+from rolecall.fleet.travel import packed_bytes
+
+REGIONS = ("eu-west-1", "eu-west-2", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1")
+FAKE_SECRET = "fake-secret-of-the-environment"
+
+
+def accounts(number: int) -> list[str]:
+    return [f"{111111111111 + one:012d}" for one in range(number)]
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
+    """A session of a user of the environment, who never calls anybody."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAFAKEFAKEFAKE1234")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FAKE_SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    return boto3.Session()
+
+
+def scripted_run(base: boto3.Session, executor: Scripted, number: int, **options: Any) -> FanOut:
+    options = {"chunk_size": 10, **options}
+    return fan_out(
+        base, accounts(number), role="Reader", executor=executor, clock=executor, **options
+    )
+
+
+def all_of(run: FanOut) -> list[Outcome]:
+    with run:
+        return list(run.map(workers.account_of))
+
+
+def counted(run: FanOut) -> int:
+    summary = run.summary
+    return summary.ok + summary.failures + summary.skipped + len(summary.not_run)
+
+
+# ── whatever happens, all targets are accounted for ──────────────────────────────────────
+
+
+def _pick(executor: Scripted, number: int) -> Any:
+    return executor.out[number % len(executor.out)]
+
+
+def _stops(executor: Scripted, run: FanOut, *, hard: bool) -> None:
+    executor.stopped = True
+    if hard:
+        run.kill()
+    else:
+        run.stop()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["ends", "fails", "fails", "begins", "dies", "cancelled", "partly", "breaks"]
+            + ["stops", "kills", "late", "refuses", "refuses oddly"]
+        ),
+        st.integers(0, 9),
+    ),
+    max_size=12,
+)
+
+
+def step(run: Callable[[], FanOut], what: str, number: int) -> Callable[[Scripted], None]:
+    """Return what makes one thing happen."""
+
+    def do(executor: Scripted) -> None:
+        chunk = _pick(executor, number)
+        if what == "ends":
+            chunk.ends()
+        elif what == "fails":
+            chunk.ends(failing=1 + number % 3)
+        elif what == "begins":
+            if not chunk.future.running():
+                chunk.future.set_running_or_notify_cancel()
+        elif what == "dies":
+            chunk.dies(MemoryError("in the worker"))
+        elif what == "cancelled":
+            chunk.future.cancel()
+        elif what == "partly":
+            chunk.ends(not_run=1, stopped="deadline")
+        elif what == "breaks":
+            executor.breaks(BrokenExecutor("a worker died"))
+        elif what == "stops":
+            _stops(executor, run(), hard=False)
+        elif what == "kills":
+            _stops(executor, run(), hard=True)
+        elif what == "late":
+            executor.passes(45)
+        elif what == "refuses":
+            executor.refusals.append(RuntimeError("cannot schedule new futures after shutdown"))
+        else:
+            executor.refusals.append(TypeError("cannot pickle what was submitted"))
+
+    return do
+
+
+def test_all_targets_are_accounted_for_in_whatever_order_chunks_end(base: boto3.Session) -> None:
+    @given(
+        sizes=st.lists(st.integers(1, 5), min_size=1, max_size=25),
+        max_workers=st.integers(1, 12),
+        chunk_size=st.integers(1, 8),
+        tolerance=st.none() | st.integers(0, 6),
+        deadline=st.none() | st.just(100),
+        script=STEPS,
+        truthful=st.booleans(),
+    )
+    @example([1] * 25, 11, 8, None, None, [], False)
+    @example([1] * 25, 4, 4, None, None, [("refuses oddly", 0)], True)
+    @example([5] * 5, 2, 2, 0, 100, [("late", 0), ("late", 0), ("late", 0)], True)
+    @settings(max_examples=80)
+    def law(
+        sizes: list[int],
+        max_workers: int,
+        chunk_size: int,
+        tolerance: int | None,
+        deadline: int | None,
+        script: list[tuple[str, int]],
+        truthful: bool,
+    ) -> None:
+        ids = accounts(len(sizes))
+        kind = Truthful if truthful else Scripted
+        executor = kind(step(lambda: run, *one) for one in script)
+        run = fan_out(
+            base,
+            ids,
+            role="Reader",
+            regions={one: REGIONS[:size] for one, size in zip(ids, sizes, strict=True)},
+            executor=executor,
+            clock=executor,
+            max_workers=max_workers,
+            chunk_size=chunk_size,
+            failure_tolerance=tolerance,
+            deadline=deadline,
+        )
+        outcomes: list[Outcome] = []
+        refused = False
+        try:
+            with run:
+                outcomes.extend(run.map(workers.account_of))
+        except (RuntimeError, TypeError):
+            refused = True
+
+        assert sum(sizes) == counted(run)
+        seen = Counter(str(one.target) for one in outcomes)
+        seen.update(map(str, run.summary.not_run))
+        assert max(seen.values(), default=1) == 1
+        if not refused:
+            assert sum(sizes) == len(seen)
+        assert executor.most_at_once <= max_workers
+        sent = Counter(errand.account.id for chunk in executor.sent for errand in chunk.errands)
+        assert max(sent.values(), default=1) == 1
+        assert not executor.late
+        assert bool(run.summary.not_run) == (run.summary.stopped is not None)
+
+    law()
+
+
+@pytest.mark.parametrize(
+    ("max_workers", "chunk_size"), [(20, 10), (15, 10), (11, 10), (5, 10), (8, 3), (1, 10), (7, 1)]
+)
+def test_no_more_targets_are_out_than_max_workers(
+    base: boto3.Session, max_workers: int, chunk_size: int
+) -> None:
+    executor = Scripted()
+
+    all_of(scripted_run(base, executor, 40, max_workers=max_workers, chunk_size=chunk_size))
+
+    assert executor.most_at_once <= max_workers
+    assert executor.most_at_once > max_workers // 2
+
+
+@pytest.mark.parametrize(("max_workers", "chunk_size"), [(20, 10), (15, 10), (5, 10), (7, 2)])
+def test_accounts_are_sent_no_faster_than_the_sts_rate(
+    base: boto3.Session, max_workers: int, chunk_size: int
+) -> None:
+    """Whatever processes take them: each of them may have rested until then."""
+    executor = Scripted(ticks=True)
+    rate = 5
+
+    all_of(
+        scripted_run(
+            base, executor, 40, max_workers=max_workers, chunk_size=chunk_size, sts_rate=rate
+        )
+    )
+
+    first = executor.sent[0].sent_at
+    before = 0
+    for chunk in executor.sent:
+        assert before <= rate * (chunk.sent_at - first) + 0.001
+        before += len(chunk.errands)
+    assert 40 == before
+    assert {True} == {(chunk.travelling.rate or 99) <= rate for chunk in executor.sent}
+
+
+def test_an_account_with_more_regions_than_a_chunk_has_places_goes_alone_and_whole(
+    base: boto3.Session,
+) -> None:
+    executor = Scripted()
+    run = fan_out(
+        base,
+        accounts(3),
+        role="Reader",
+        regions=REGIONS,
+        executor=executor,
+        clock=executor,
+        chunk_size=4,
+        max_workers=8,
+    )
+
+    outcomes = all_of(run)
+
+    assert [6, 6, 6] == [len(chunk.targets) for chunk in executor.sent]
+    assert 18 == len(outcomes)
+
+
+def test_accounts_share_a_chunk_as_long_as_their_targets_fit(base: boto3.Session) -> None:
+    executor = Scripted()
+    run = fan_out(
+        base,
+        accounts(5),
+        role="Reader",
+        regions=REGIONS[:3],
+        executor=executor,
+        clock=executor,
+        chunk_size=6,
+        max_workers=12,
+    )
+
+    all_of(run)
+
+    assert [6, 6, 3] == [len(chunk.targets) for chunk in executor.sent]
+
+
+# ── executors that take nothing, or lose what they took ──────────────────────────────────
+
+
+def test_an_executor_that_is_shut_down_runs_nothing_and_says_so(
+    base: boto3.Session, tmp_path: Path
+) -> None:
+    executor = Scripted()
+    executor.refusals.append(RuntimeError("cannot schedule new futures after shutdown"))
+    journal = tmp_path / "run.jsonl"
+    run = scripted_run(base, executor, 30, journal=journal)
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        all_of(run)
+
+    assert "executor" == run.summary.stopped
+    assert accounts(30) == [target.account.id for target in run.summary.not_run]
+    all_of(scripted_run(base, Scripted(), 30, journal=journal))  # nobody has it any more
+
+
+@pytest.mark.parametrize("error", [TypeError("cannot pickle"), OSError("no more processes")])
+def test_a_chunk_that_cannot_be_submitted_is_not_run(base: boto3.Session, error: Exception) -> None:
+    executor = Scripted([lambda executor: executor.refusals.append(error)])
+    run = scripted_run(base, executor, 40, max_workers=10)
+    executor.refusals.clear()
+
+    with pytest.raises(type(error)):
+        all_of(run)
+
+    assert 40 == counted(run)
+    assert "executor" == run.summary.stopped
+
+
+def test_a_broken_executor_fails_what_was_out_and_leaves_the_rest(base: boto3.Session) -> None:
+    executor = Scripted([lambda executor: executor.breaks(BrokenExecutor("a worker died"))])
+    run = scripted_run(base, executor, 50, max_workers=20)
+
+    outcomes = all_of(run)
+
+    assert {("executor", "BrokenExecutor")} == {
+        (one.error.kind, one.error.type) for one in outcomes if one.error is not None
+    }
+    assert 20 == len(outcomes)
+    assert accounts(50)[20:] == [target.account.id for target in run.summary.not_run]
+    assert "executor" == run.summary.stopped
+
+
+def test_one_chunk_that_dies_does_not_stop_the_others(base: boto3.Session) -> None:
+    executor = Scripted([lambda executor: executor.out[0].dies(MemoryError("no room"))])
+    run = scripted_run(base, executor, 50)
+
+    outcomes = all_of(run)
+
+    assert 40 == run.summary.ok
+    assert {"executor": 10} == run.summary.failed
+    died = next(one.error for one in outcomes if one.error is not None)
+    assert ("MemoryError", "no room") == (died.type, died.message)
+    assert None is run.summary.stopped
+
+
+def test_chunks_that_somebody_else_cancels_are_not_run(base: boto3.Session) -> None:
+    executor = Scripted([lambda executor: _cancel(executor.out[0].future)])
+    run = scripted_run(base, executor, 50)
+
+    outcomes = all_of(run)
+
+    assert 40 == len(outcomes)
+    assert accounts(10) == [target.account.id for target in run.summary.not_run]
+
+
+def _cancel(future: Future[Report]) -> None:
+    future.cancel()
+
+
+def test_a_value_that_cannot_be_unpickled_here_is_that_targets_failure_only(
+    base: boto3.Session,
+) -> None:
+    # As that of a class which only the worker can import.
+    strange = pickle.dumps(workers.account_of).replace(b"workers", b"strange")
+    executor = Scripted([lambda executor: executor.out[0].ends(value=strange)])
+    run = scripted_run(base, executor, 40)
+
+    outcomes = all_of(run)
+
+    assert {"executor": 10} == run.summary.failed
+    assert 30 == run.summary.ok
+    error = next(one.error for one in outcomes if one.error is not None)
+    assert error is not None
+    assert "ModuleNotFoundError" == error.type
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run(
+    base: boto3.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Scripted()
+    run = scripted_run(base, executor, 30, journal=tmp_path / "run.jsonl", max_workers=10)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left"), run:
+        outcomes = run.map(workers.account_of)
+        monkeypatch.setattr("os.write", full)
+        list(outcomes)
+
+    monkeypatch.undo()
+    assert 1 == len(executor.sent)
+
+
+# ── stopping ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_third_failure_of_two_that_are_tolerated_sends_nothing_more(
+    base: boto3.Session,
+) -> None:
+    executor = Scripted([lambda executor: executor.out[0].ends(failing=3)])
+    run = scripted_run(base, executor, 100, failure_tolerance=2, max_workers=20)
+
+    outcomes = all_of(run)
+
+    assert "tolerance" == run.summary.stopped
+    assert 2 == len(executor.sent)
+    assert 100 == len(outcomes) + len(run.summary.not_run)
+    assert {"function": 3} == run.summary.failed
+
+
+def test_a_chunk_may_fail_as_often_as_the_run_still_may(base: boto3.Session) -> None:
+    executor = Scripted(
+        [
+            lambda executor: executor.out[0].ends(failing=2),
+            lambda executor: executor.out[0].ends(failing=1),
+        ]
+    )
+
+    all_of(scripted_run(base, executor, 40, failure_tolerance=5, max_workers=10))
+
+    assert [5, 3, 2, 2] == [chunk.share.tolerance for chunk in executor.sent]
+
+
+def test_stopping_takes_back_what_no_worker_has_begun(base: boto3.Session) -> None:
+    def stop(executor: Scripted) -> None:
+        executor.out[0].future.set_running_or_notify_cancel()
+        run.stop()
+
+    executor = Truthful([stop])
+    run = scripted_run(base, executor, 50, max_workers=20)
+
+    outcomes = all_of(run)
+
+    assert accounts(10) == [one.account.id for one in outcomes]
+    assert accounts(50)[10:] == sorted(target.account.id for target in run.summary.not_run)
+    assert "interrupted" == run.summary.stopped
+
+
+def test_what_may_run_though_it_says_that_it_was_cancelled_is_waited_for(
+    base: boto3.Session,
+) -> None:
+    """As on dask, where a future is never running."""
+    executor = Scripted([lambda executor: run.stop()])
+    run = scripted_run(base, executor, 50, max_workers=20)
+
+    outcomes = all_of(run)
+
+    assert accounts(20) == [one.account.id for one in outcomes]
+    assert 30 == len(run.summary.not_run)
+
+
+def test_a_deadline_takes_back_what_waits_in_the_executor_though_all_is_sent(
+    base: boto3.Session,
+) -> None:
+    def too_late(executor: Scripted) -> None:
+        executor.out[0].future.set_running_or_notify_cancel()
+        executor.passes(61)
+
+    executor = Truthful([too_late])
+    run = scripted_run(base, executor, 20, max_workers=20, deadline=60)
+
+    outcomes = all_of(run)
+
+    assert accounts(10) == [one.account.id for one in outcomes]
+    assert accounts(20)[10:] == [target.account.id for target in run.summary.not_run]
+    assert "deadline" == run.summary.stopped
+
+
+def test_a_chunk_that_ran_out_of_time_by_itself_ended_by_the_deadline(
+    base: boto3.Session,
+) -> None:
+    def partly(executor: Scripted) -> None:
+        executor.passes(60)
+        executor.out[0].ends(not_run=4, stopped="deadline")
+
+    executor = Scripted([partly])
+    run = scripted_run(base, executor, 5, deadline=60)
+
+    outcomes = all_of(run)
+
+    assert 1 == len(outcomes)
+    assert 4 == len(run.summary.not_run)
+    assert "deadline" == run.summary.stopped
+
+
+def test_a_chunk_has_the_time_that_the_run_has_left(base: boto3.Session) -> None:
+    def slowly(executor: Scripted) -> None:
+        executor.passes(25)
+        executor.out[0].ends()
+
+    executor = Scripted([slowly, slowly])
+
+    all_of(scripted_run(base, executor, 25, deadline=60, max_workers=10))
+
+    assert [60, 35, 10] == [chunk.seconds for chunk in executor.sent]
+
+
+def test_kill_ends_the_wait_for_an_executor_that_never_runs_anything(
+    base: boto3.Session,
+) -> None:
+    def begin_and_kill(executor: Scripted) -> None:
+        executor.out[0].future.set_running_or_notify_cancel()
+        run.kill()
+
+    executor = Truthful([begin_and_kill])
+    run = scripted_run(base, executor, 50, max_workers=20)
+
+    outcomes = all_of(run)
+
+    assert accounts(10) == [one.account.id for one in outcomes]
+    assert {("executor", "Interrupted")} == {
+        (one.error.kind, one.error.type) for one in outcomes if one.error is not None
+    }
+    assert 40 == len(run.summary.not_run)
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_a_worker_that_hangs(base: boto3.Session) -> None:
+    def hang(executor: Scripted) -> None:
+        for chunk in executor.out:
+            if not chunk.future.running():
+                chunk.future.set_running_or_notify_cancel()
+        if not run._driver._wanted:  # type: ignore[union-attr] # nobody reads: the block is left
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:
+            begun.set()
+
+    begun = threading.Event()
+    executor = _Hanging([hang] * 50)
+    run = scripted_run(base, executor, 50, max_workers=20)
+
+    with pytest.raises(KeyboardInterrupt), run:
+        run.map(workers.account_of)
+        assert begun.wait(10)
+        raise KeyboardInterrupt
+
+    assert {"executor": 20} == run.summary.failed
+    assert 30 == len(run.summary.not_run)
+
+
+class _Hanging(Truthful):
+    """Takes a step, then waits for whatever else happens."""
+
+    def wait(self, future: Future[Any], timeout: float | None) -> bool:
+        if super().wait(future, timeout):
+            return True
+        woken = threading.Event()
+        future.add_done_callback(lambda _: woken.set())
+        return woken.wait(10)
+
+
+# ── in the worker ────────────────────────────────────────────────────────────────────────
+
+
+def one_chunk(
+    base: boto3.Session, function: Callable[..., Any], number: int, **options: Any
+) -> tuple[Any, ...]:
+    """Return what an executor is given for *function*."""
+    given: list[tuple[Any, ...]] = []
+
+    class Recording(Scripted):
+        def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Report]:
+            given.append(arguments)
+            return super().submit(function, *arguments)
+
+    executor = Recording()
+    with scripted_run(base, executor, number, **options) as run:
+        list(run.map(function))
+    return given[0]
+
+
+def test_ctrl_c_in_a_worker_process_stops_its_chunk_and_brings_back_what_ran(
+    base: boto3.Session,
+) -> None:
+    sent = one_chunk(base, _interrupts, 1, max_workers=1)
+    several = one_chunk(base, workers.account_of, 5, max_workers=5)
+    # One thread, and five accounts.
+    given = [
+        more if isinstance(more, tuple) else one for one, more in zip(sent, several, strict=True)
+    ]
+
+    report = run_chunk(*given)
+
+    assert 1 == len(report.outcomes)
+    assert 4 == len(report.not_run)
+
+
+def _interrupts(session: boto3.Session) -> None:
+    """Do what the terminal does to all its processes, and wait until this one has seen it."""
+    seen = threading.Event()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    seen.wait(0.2)
+
+
+def test_values_come_back_as_bytes_and_a_bad_one_is_a_failure(base: boto3.Session) -> None:
+    sent = one_chunk(base, _lock_or_region, 2)
+
+    report = run_chunk(*sent)
+
+    ended = {outcome.account.id: (outcome.error, value) for outcome, value in report.outcomes}
+    error, value = ended[accounts(2)[1]]
+    assert b"" == value
+    assert error is not None
+    assert "executor" == error.kind
+    error, value = ended[accounts(2)[0]]
+    assert error is None
+    assert "eu-west-1" == pickle.loads(value)
+
+
+def _lock_or_region(session: boto3.Session, target: Any) -> Any:
+    return session.region_name if target.account.id == accounts(1)[0] else threading.Lock()
+
+
+class Meets:
+    """Something that two threads can only unpickle together."""
+
+    barrier = threading.Barrier(2)
+
+    def __reduce__(self) -> Any:
+        return _meet, ()
+
+
+def _meet() -> str:
+    Meets.barrier.wait(10)
+    return "met"
+
+
+def test_two_chunks_that_begin_together_in_one_process_share_its_sessions(
+    base: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    sent = one_chunk(base, workers.region_of, 2, chunk_size=1)
+    from rolecall.fleet import chunks
+
+    arrived = threading.Semaphore(0)
+    before = chunks.Travelling.opener
+
+    def opener(self: Any) -> Any:
+        opened.append(self)
+        arrived.release()
+        # As long as opening takes: the other one comes in between, or waits for this one.
+        arrived.acquire(timeout=0.3)
+        return before(self)
+
+    monkeypatch.setattr(chunks.Travelling, "opener", opener)
+    monkeypatch.setattr(chunks, "_opened", type(chunks._opened)(4))
+    both = threading.Barrier(2)
+
+    def run() -> Report:
+        both.wait(10)
+        return run_chunk(*sent)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = [one.result(20) for one in (pool.submit(run), pool.submit(run))]
+
+    assert [1, 1] == [len(report.outcomes) for report in reports]
+    assert 1 == len(opened)
+
+
+def test_the_account_as_such_stands_for_regions_that_were_never_asked_for(
+    base: boto3.Session,
+) -> None:
+    executor = Scripted([lambda executor: executor.out[0].dies(MemoryError("no room"))])
+    run = scripted_run(base, executor, 3, regions="enabled")
+
+    outcomes = all_of(run)
+
+    assert [(one, None) for one in accounts(3)] == [
+        (outcome.account.id, outcome.region) for outcome in outcomes
+    ]
+
+
+def test_what_is_sent_of_an_account_is_small(base: boto3.Session) -> None:
+    named = [Account(one, name=f"team-{one}", ou_path="/prod/eu") for one in accounts(10)]
+    executor = Scripted()
+    with fan_out(
+        base, named, role="Reader", executor=executor, clock=executor, chunk_size=10
+    ) as run:
+        list(run.map(workers.account_of))
+    (chunk,) = executor.sent
+
+    errands = len(pickle.dumps((chunk.errands, chunk.share)))
+    common = len(packed_bytes(chunk.travelling, "it", ""))
+
+    assert errands / 10 < 600
+    assert common < 3_000
