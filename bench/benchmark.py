@@ -23,6 +23,15 @@ AIO_ASSUME = "aioboto3-assume"
 #: Those of asyncio. They run in an environment of their own.
 AIO_LIBRARIES = (ROLECALL, AIOBOTOCORE, AIO_ASSUME)
 
+COVE = "botocove"
+#: The loop that programs write themselves.
+AARL_THREADS = f"{AARL} threads"
+#: The fastest that programs write: one client of STS for all threads.
+BOTOCORE_CLIENT = f"{BOTOCORE} STS client"
+
+#: Those that go over many accounts.
+FLEET_LIBRARIES = (ROLECALL, COVE, AARL_THREADS)
+
 #: A library with a store of its is a column, too. The library's name comes first.
 ROLECALL_MEMORY = f"{ROLECALL} memory"
 ROLECALL_FILE = f"{ROLECALL} file"
@@ -97,6 +106,16 @@ def share_of(library: str, part: int) -> Target:
         return all(not isinstance(one, str) and one * part <= theirs for one in ours(row))
 
     return Target(text=f"≤ 1/{part} of {library}", met=met, is_count=False)
+
+
+def share_of_each(part: int, *libraries: str) -> Target:
+    """Return the target that rolecall needs at most one *part* th of what each of them needs."""
+    targets = [share_of(library, part) for library in libraries]
+    return Target(
+        text=f"≤ 1/{part} of each",
+        met=lambda row: all(target.met(row) for target in targets),
+        is_count=False,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

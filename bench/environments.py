@@ -13,6 +13,7 @@ from .benchmark import (
     AIO_LIBRARIES,
     AIOBOTOCORE,
     BOTOCORE,
+    COVE,
     LIBRARIES,
     ROLECALL,
     ROLECALL_REDIS,
@@ -27,7 +28,7 @@ from .versions import installed
 REDIS_PARTS = ("redis", "cryptography", WHEEL)
 
 #: What is shown of either environment, in this order.
-SHOWN = (*LIBRARIES, "aws-export-credentials", "awscli", *REDIS_PARTS)
+SHOWN = (*LIBRARIES, COVE, "aws-export-credentials", "awscli", *REDIS_PARTS)
 AIO_SHOWN = (*AIO_LIBRARIES, "aioboto3", BOTOCORE)
 
 #: What a library of asyncio wants beside itself.

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from rolecall.testing import FakeClock
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
@@ -101,6 +103,46 @@ def test_processes_that_start_together_make_one_sts_call_with_rolecalls_stores()
     # How many of them find nothing there is chance; it is measured, whatever it is.
     assert cells["botocore JSONFileCache"][0].isdigit()
     assert calls[-2:] == ["1", "met"]
+
+
+def test_a_fleet_assumes_one_role_an_account_and_the_hub_once() -> None:
+    columns, _, *rows = run_quickly("--only", "fleet_calls")
+
+    assert columns[1:-2] == ["rolecall", "botocove", "aws-assume-role-lib threads"]
+    assert [row[1] for row in rows] == ["1", "1", "1"]
+    assert {row[-1] for row in rows} == {"met"}
+
+
+def test_the_limit_of_sts_lets_a_burst_through_and_then_so_many_a_second(
+    module: Callable[[str], Any],
+) -> None:
+    clock = FakeClock()
+    bucket = module("organization").Bucket(50, 3, clock)
+
+    at_once = [bucket.take() for _ in range(5)]
+    clock.tick(seconds=0.05)  # two tokens and a half
+    later = [bucket.take() for _ in range(3)]
+    clock.tick(seconds=3600)
+    much_later = [bucket.take() for _ in range(5)]
+
+    assert at_once == [True, True, True, False, False]
+    assert later == [True, True, False]
+    assert much_later == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("botocove", "threads", "said"),
+    [(16.0, 16.0, "met"), (15.9, 16.0, "**not met**"), (16.0, 15.9, "**not met**")],
+)
+def test_a_share_of_each_is_met_when_it_is_of_all_of_them(
+    module: Callable[[str], Any], botocove: float, threads: float, said: str
+) -> None:
+    held_to = module("benchmark").share_of_each(8, "botocove", "threads")
+    row = {"rolecall": 2.0, "botocove": botocove, "threads": threads}
+
+    cells = rows_of("\n".join(module("table").table(result(module, "s", held_to, **row))))[-1]
+
+    assert cells[-2:] == ["≤ 1/8 of each", said]
 
 
 def result(module: Callable[[str], Any], unit: str, target: Any, **row: Any) -> Any:
