@@ -6,7 +6,11 @@ How a page is read:
   first line is ``# run`` or which stands under ``<!-- run -->``: per page, in order, in one
   program, in an empty home, as a user of a `StrictCloud`. Those under ``<!-- run with
   aiobotocore -->`` or ``<!-- run with aioboto3 -->`` are run by ``tests/aio``, where those are.
-* An ``ini`` block whose first line is ``# ~/.aws/config`` is written there before the page runs.
+* What stands under ``<!-- printed -->``, a block or a table, is printed by the page's code; a
+  picture, ``name.svg``, is written by it.
+* A page with the line ``<!-- in an organization -->`` is read in `docs_world.organization`.
+* An ``ini`` block whose first line is ``# ~/.aws/config`` is written there before the page runs,
+  and a ``csv`` block whose first line is ``# name.csv`` into such a file.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import pytest
 
 import rolecall
 import rolecall.errors
+from docs_world import organization
 from rolecall.testing import StrictCloud
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +38,7 @@ TROUBLESHOOTING = DOCS / "troubleshooting.md"
 
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+PRINTED = "<!-- printed -->"
 RUN_LIMIT_SECONDS = 100
 
 
@@ -112,6 +118,26 @@ def script_of(page: Path, *marks: str) -> str:
             lines += [""] * (block.line - 1 - len(lines))
             lines += block.code.splitlines()
     return "\n".join(lines)
+
+
+def printed_on(text: str) -> list[str]:
+    """Return what a page says that its code prints."""
+    blocks = [block.code for block in blocks_of(text) if block.before == PRINTED]
+    table = rf"^{PRINTED}\n+((?:\|.*\n)+)"
+    return blocks + re.findall(table, without_blocks(text), flags=re.MULTILINE)
+
+
+def files_on(text: str) -> Iterator[tuple[str, str]]:
+    """Yield name and contents of each file that a page shows and its reader has."""
+    for block in blocks_of(text):
+        named = re.match(r"# ([\w-]+\.csv)\n", block.code)
+        if block.language == "csv" and named:
+            yield named[1], block.code
+
+
+def pictures_on(text: str) -> list[str]:
+    """Return the pictures of a page, which its code is to have written."""
+    return re.findall(r"!\[[^\]]*\]\(([\w-]+\.svg)\)", without_blocks(text))
 
 
 def headings_of(text: str) -> list[str]:
@@ -204,7 +230,13 @@ def run(page: Path, code: str, tmp_path: Path, own_home: Path) -> None:
             config.parent.mkdir(exist_ok=True)
             config.write_text(block.code, encoding="utf-8")
 
+    text = page.read_text(encoding="utf-8")
+    for name, contents in files_on(text):
+        (tmp_path / name).write_text(contents, encoding="utf-8")
+
     with StrictCloud() as cloud:
+        if organization.is_in_an_organization(page):
+            organization.build(cloud)
         done = subprocess.run(
             [sys.executable, str(script)],
             cwd=tmp_path,
@@ -217,6 +249,10 @@ def run(page: Path, code: str, tmp_path: Path, own_home: Path) -> None:
         )
 
     assert done.returncode == 0, f"{name_of(page)}: {done.stdout}\n{done.stderr}"
+    missing = [shown for shown in printed_on(text) if shown not in done.stdout]
+    assert missing == [], f"{name_of(page)} printed something else: {done.stdout}"
+    for picture in pictures_on(text):
+        assert (page.parent / picture).read_text("utf-8") == (tmp_path / picture).read_text("utf-8")
 
 
 def test_something_of_the_documentation_runs() -> None:
@@ -353,6 +389,22 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
     dead = [line.split(": ")[1] for line in dead_links_of(page)]
 
     assert dead == ["#nowhere", "gone.md"]
+
+
+def test_files_are_found() -> None:
+    page = "```csv\n# a.csv\nid\n```\n\n```csv\nid\n```\n\n```sh\n# b.csv\n```\n"
+
+    assert list(files_on(page)) == [("a.csv", "# a.csv\nid\n")]
+
+
+def test_what_is_printed_and_drawn_is_found() -> None:
+    page = (
+        "<!-- printed -->\n\n| a |\n|---|\n| 1 |\n\n| b |\n\n<!-- printed -->\n\n"
+        "```text\nout\n```\n\n```text\nnot\n```\n\n![A bar.](bars.svg) ![](https://x.example/y.svg)\n"
+    )
+
+    assert printed_on(page) == ["out\n", "| a |\n|---|\n| 1 |\n"]
+    assert pictures_on(page) == ["bars.svg"]
 
 
 def test_a_block_that_is_never_closed_is_an_error() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from docs_world import organization
 from docs_world.commands import (
     TYPED,
     differences,
@@ -55,6 +56,8 @@ def test_what_a_page_says_to_type_does_what_it_says(
     page: Path, cloud: StrictCloud, tmp_path: Path
 ) -> None:
     sheet = sheet_of(page)
+    if organization.is_in_an_organization(page):
+        organization.build(cloud)
     world = World(cloud, tmp_path / "home", sheet)
     if sheet.jobs:
         world.be_a_runner()
@@ -130,7 +133,7 @@ def test_pages_about_the_command_line_are_typed() -> None:
     assert told >= {
         "README", "docker", "github-actions", "long-jobs", "mfa-once-a-day",
         "migrate-from-aws-assume-role-lib", "migrate-from-aws-vault", "migrate-from-awsume",
-        "notebooks", "several-accounts",
+        "notebooks", "run-in-every-account", "several-accounts",
     }  # fmt: skip
 
 

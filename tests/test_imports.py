@@ -86,6 +86,7 @@ def test_dir_and_all_agree() -> None:
 
 
 def test_all_names_nothing_twice() -> None:
+    assert {*rolecall._HOMES, "__version__"} == set(rolecall.__all__)
     assert len(rolecall.__all__) == len(set(rolecall.__all__))
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from . import console as console
     from . import endpoint as endpoint
+    from . import fleet as fleet
     from .chain import AUTOMATIC_ROLE_SESSION_NAME as AUTOMATIC_ROLE_SESSION_NAME
     from .chain import Ambient as Ambient
     from .chain import CredentialSource as CredentialSource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .errors import StoreError as StoreError
     from .errors import Throttled as Throttled
     from .errors import Unreachable as Unreachable
+    from .fleet import fan_out as fan_out
     from .refresh import Event as Event
     from .refresh import RefreshPolicy as RefreshPolicy
     from .sessions import Identity as Identity
@@ -103,6 +105,7 @@ _HOMES = {
     "WebIdentity": "chain",
     "assume_role": "sessions",
     "assumed_role_session": "sessions",
+    "fan_out": "fleet",
     "generate_lambda_session_name": "chain",
     "get_assumed_role_session_arn": "chain",
     "get_role_arn": "chain",
@@ -154,6 +157,7 @@ __all__ = [
     "__version__",
     "assume_role",
     "assumed_role_session",
+    "fan_out",
     "generate_lambda_session_name",
     "get_assumed_role_session_arn",
     "get_role_arn",
@@ -166,7 +170,7 @@ __all__ = [
 
 
 #: Modules that are loaded when they are first named.
-_MODULES = ("aio", "console", "endpoint")
+_MODULES = ("aio", "console", "endpoint", "fleet")
 
 
 def __getattr__(name: str) -> "Any":

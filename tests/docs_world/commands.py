@@ -14,7 +14,7 @@ from typing import Any
 import click
 import yaml
 
-from test_docs import Block, blocks_of
+from test_docs import Block, blocks_of, files_on
 
 #: Blocks of these are typed.
 TYPED = frozenset({"sh", "bash", "shell", "console", "zsh"})
@@ -80,6 +80,7 @@ class Sheet:
     Attributes:
         config: The ``~/.aws/config`` of its reader.
         program: ``my_program.py``.
+        files: Name → contents of others that the page shows.
         aside: What runs in another terminal, all the while.
         jobs: Scripts of GitHub's workflows, with the environment that each is given.
     """
@@ -89,6 +90,7 @@ class Sheet:
     commands: tuple[Command, ...]
     aside: tuple[Command, ...] = ()
     jobs: tuple[tuple[str, Mapping[str, str]], ...] = field(default=())
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.commands or self.aside or self.jobs)
@@ -100,7 +102,8 @@ def sheet_of(page: Path) -> Sheet:
     aside: list[Command] = []
     jobs: list[tuple[str, Mapping[str, str]]] = []
     config, program = "", USUAL_PROGRAM
-    for block in blocks_of(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for block in blocks_of(text):
         if block.language == "ini" and block.code.startswith(CONFIG):
             config += block.code + "\n"
         elif block.language == "python" and block.code.startswith(PROGRAM):
@@ -115,6 +118,7 @@ def sheet_of(page: Path) -> Sheet:
         commands=tuple(commands),
         aside=tuple(aside),
         jobs=tuple(jobs),
+        files=dict(files_on(text)),
     )
 
 

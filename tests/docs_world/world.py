@@ -76,6 +76,8 @@ class World:
         (home / ".aws" / "config").write_text(sheet.config, encoding="utf-8")
         (home / ".aws" / "credentials").write_text(self._keys(), encoding="utf-8")
         (home / "my_program.py").write_text(sheet.program, encoding="utf-8")
+        for name, contents in sheet.files.items():
+            (home / name).write_text(contents, encoding="utf-8")
         self.environ = {
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             "HOME": str(home),

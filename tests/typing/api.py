@@ -6,8 +6,11 @@ Every call here is one that a user writes. If one stops checking, somebody's bui
 from __future__ import annotations
 
 import datetime
+import pathlib
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import aioboto3
@@ -40,6 +43,22 @@ from rolecall import (
     Throttled,
     Unreachable,
     WebIdentity,
+    fan_out,
+)
+from rolecall.fleet import (
+    Account,
+    Failure,
+    FanOut,
+    Kind,
+    Organization,
+    Outcome,
+    Outcomes,
+    Plan,
+    Summary,
+    Target,
+    failure_of,
+    paginate,
+    read_accounts,
 )
 
 ARN = "arn:aws:iam::123456789012:role/Reader"
@@ -196,6 +215,101 @@ def for_other_programs(session: rolecall.RoleSession) -> None:
         subprocess.run(["true"], env=env, check=False)
     url = rolecall.console.sign_in_url(session, service="s3", duration=HOUR)
     assert_type(url, str)
+
+
+def accounts(session: rolecall.RoleSession) -> None:
+    organization = Organization(session, cache="1h", environ={})
+    found = organization.select(
+        ous=["/prod", "ou-ab12-11111111"],
+        exclude_ous="/prod/lab",
+        tags={"env": "prod", "team": ["a", "b"], "owner": None},
+        name=re.compile("^team-"),
+        state=None,
+        ids=["111122223333", 222233334444],
+        exclude=["333344445555"],
+        include_management=True,
+    )
+    assert_type(found, tuple[Account, ...])
+    assert_type(organization.accounts(ou_paths=True), tuple[Account, ...])
+    assert_type(read_accounts(pathlib.Path("accounts.csv")), tuple[Account, ...])
+    assert_type(found[0].tags, Mapping[str, str])
+    assert_type(Account("111122223333", name="shop", regions="enabled").id, str)
+
+
+def runs(core: botocore.session.Session, executor: ProcessPoolExecutor) -> None:
+    def count(session: boto3.Session) -> int:
+        return len(session.get_available_services())
+
+    def named(session: boto3.Session, target: Target) -> str | None:
+        return target.region
+
+    run = fan_out(None, ["111122223333", 222233334444, Account("333344445555")], role="Auditor")
+    assert_type(run, FanOut)
+    with run:
+        assert_type(run.map(count), Outcomes)
+        for outcome in run.map(named):
+            assert_type(outcome, Outcome)
+            assert_type(outcome.ok, bool)
+            assert_type(outcome.error, Failure | None)
+            assert_type(outcome.elapsed, datetime.timedelta)
+            if outcome.error:
+                kind: Kind = outcome.error.kind
+                _ = kind == "throttled"
+    assert_type(run.summary, Summary)
+    assert_type(run.summary.not_run, tuple[Target, ...])
+    assert_type(run.summary.failed, Mapping[str, int])
+    _ = fan_out(
+        core,
+        ["111122223333"],
+        role=lambda account: None if account.management else "Auditor",
+        regions=lambda account: account.regions or ["eu-west-1"],
+        RoleSessionName="audit",
+        ExternalId="fake-external-id",
+        Tags={"job": "audit"},
+        TransitiveTagKeys=["job"],
+        DurationSeconds=HOUR,
+        max_workers=50,
+        sts_rate=50,
+        executor=executor,
+        chunk_size=5,
+        failure_tolerance=10,
+        timeout="5m",
+        deadline=HOUR,
+        attempts=3,
+        journal=pathlib.Path("run.jsonl"),
+        job="count",
+        shard=(1, 4),
+        store=rolecall.MemoryStore(),
+        refresh_policy=RefreshPolicy(),
+        sts_client_kwargs={"region_name": "eu-central-1"},
+    )
+    chain = RoleChain(Profile("hub"), Role("arn:aws:iam::{account}:role/Reader"))
+    _ = fan_out(core, [], role=chain, regions={"111122223333": ["eu-west-1"]}, shard="1/4")
+    _ = fan_out(core, [], role={"111122223333": Role(ARN)}, regions="enabled")
+
+
+def tables(outcomes: Outcomes) -> None:
+    assert_type(outcomes.to_csv("out.csv", rows=True, columns=["account", "value"]), int)
+    assert_type(outcomes.to_jsonl("out.jsonl"), int)
+    assert_type(outcomes.to_parquet("out.parquet"), int)
+    assert_type(outcomes.to_records(rows=True), list[dict[str, Any]])
+    _ = Outcomes([]).to_pandas()
+
+
+def plans(run: FanOut) -> None:
+    plan = run.plan()
+    assert_type(plan, Plan)
+    plan.save("plan.json")
+    assert_type(Plan.load("plan.json").shard(1, 4), Plan)
+    assert_type([target.role for target in plan], list[str | None])
+    with rolecall.fleet.fan_out(None, plan, failure_tolerance=0) as again:
+        _ = again.map(print)
+
+
+def calls(client: Any, error: Exception) -> None:
+    found = paginate(client, "list_objects_v2", "Contents[].Key", Bucket="logs")
+    assert_type(found, Iterator[Any])
+    assert_type(failure_of(error, region="eu-west-1").retryable, bool)
 
 
 async def asyncio_sessions(core: botocore.session.Session) -> None:

@@ -8,6 +8,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from queue import SimpleQueue
@@ -298,6 +299,7 @@ class Crew(Driver):
                 return
             with self._claims:
                 if task.is_over():
+                    del task
                     continue
                 task.thread = threading.current_thread()
             self.post((task, self._do(task)))
@@ -328,7 +330,8 @@ def _told(error: BaseException, region: str | None) -> Failure:
         release(error)
         return found
     except BaseException:
-        error.__traceback__ = None
+        with suppress(BaseException):
+            error.__traceback__ = None
         return Failure(kind="function", type=type(error).__name__, code=None, message="")
 
 

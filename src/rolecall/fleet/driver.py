@@ -46,11 +46,11 @@ class Driver(ABC):
         self.clock = clock
         self.tally = tally
         self.journal = journal
-        self.deadline = math.inf if deadline is None else deadline
+        self.deadline: float = math.inf if deadline is None else deadline
         self.not_run: tuple[Target, ...] = ()
         self.stopped: Stop | None = None
         self._room = room
-        self.killed = False
+        self.killed: bool = False
         self._inbox: deque[Any] = deque()
         self._changed = threading.Condition()  # guards all below
         self._signal: Future[None] = Future()

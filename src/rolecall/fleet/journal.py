@@ -57,7 +57,7 @@ class Journal:
     __slots__ = ("_done", "_file", "_guard", "_letting_go", "_pid", "_regions", "_torn", "path")
 
     def __init__(self, path: Path, file: FileIO) -> None:
-        self.path = path
+        self.path: Path = path
         self._file = file
         self._letting_go = ExitStack()
         self._pid = os.getpid()

@@ -190,6 +190,7 @@ class FanOut:
         self._settings = settings
         self._errands = tuple(errands)
         self._driver: Driver | None = None
+        self._stopped = False  # before there was anything to stop
 
     def __repr__(self) -> str:
         return f"FanOut({len(self._errands)} accounts)"
@@ -201,9 +202,9 @@ class FanOut:
         driver = self._driver
         if driver is None:
             return
-        if kind is not None:
-            driver.stop("interrupted")
         try:
+            if kind is not None:
+                driver.stop("interrupted")
             driver.finish()
         except KeyboardInterrupt:  # the second one: no more waiting
             driver.kill()
@@ -217,7 +218,8 @@ class FanOut:
         """Call *function* with the session of each target; return what comes of it, as it comes.
 
         The calls begin at once, in threads or wherever the executor runs; the outcomes come in the
-        order they are done. To leave a loop over them early stops the run.
+        order they are done. To leave a loop over them early stops the run; where nobody takes them,
+        it goes on in a ``with`` block only.
 
         Args:
             function: Called as ``function(session)``, or as ``function(session, target)`` where it
@@ -248,6 +250,8 @@ class FanOut:
             if journal is not None:
                 journal.close()
             raise
+        if self._stopped:
+            self._driver.stop("interrupted")
         self._driver.start()
         return Outcomes(_Stream(self._driver))
 
@@ -286,11 +290,13 @@ class FanOut:
 
     def stop(self) -> None:
         """Start nothing more; outcomes of what runs still come."""
+        self._stopped = True
         if self._driver is not None:
             self._driver.stop("interrupted")
 
     def kill(self) -> None:
         """Start nothing more, and wait for nothing: what runs is refused every call to AWS."""
+        self._stopped = True
         if self._driver is not None:
             self._driver.kill()
 

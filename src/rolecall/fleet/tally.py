@@ -70,9 +70,9 @@ class Tally:
 
     def __init__(self, tolerance: int | None) -> None:
         self._tolerance = tolerance
-        self.ok = 0
+        self.ok: int = 0
         self.failed: Counter[str] = Counter()
-        self.skipped = 0
+        self.skipped: int = 0
 
     def count(self, outcome: Outcome) -> bool:
         """Count *outcome*; return whether more have failed by now than are tolerated."""
