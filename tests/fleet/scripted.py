@@ -103,7 +103,7 @@ class Scripted(Executor):
         self.stopped = False
         self._seconds = 1_000.0
 
-    def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Report]:
+    def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
         if self.broken is not None:
             raise self.broken
         if self.refusals:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import loky
+import loky  # type: ignore[import-untyped] # it has no types
 import pytest
 import workers
 
 import rolecall
+from rolecall.clock import SystemClock
 from rolecall.fleet import Plan, fan_out
 from rolecall.fleet.outcomes import Outcome
 from rolecall.fleet.targets import Account
@@ -138,15 +139,15 @@ def test_each_account_answers_for_itself_and_is_assumed_once_and_the_hub_once_a_
         max_workers=12,
     )
 
-    assert [] == [one.error for one in outcomes if one.error is not None]
+    assert [one.error for one in outcomes if one.error is not None] == []
     assert {(one, region) for one in ACCOUNTS for region in REGIONS} == {
         one.value[:2] for one in outcomes
     }
-    assert [] == [one for one in outcomes if one.value[:2] != (one.account.id, one.region)]
+    assert [one for one in outcomes if one.value[:2] != (one.account.id, one.region)] == []
     processes = {one.value[2] for one in outcomes}
     assert (os.getpid() in processes) == isinstance(executor, ThreadPoolExecutor)
     assert len(ACCOUNTS) + len(processes) == cloud.calls("AssumeRole") - before
-    assert 24 == summary.ok
+    assert summary.ok == 24
 
 
 def test_a_worker_finds_the_profile_by_itself(
@@ -174,7 +175,7 @@ def test_without_a_region_the_target_has_that_of_the_session(
 
     outcomes, _ = all_of(spawn, session, ACCOUNTS[:1], workers.region_of)
 
-    assert ["sa-east-1"] == [one.value for one in outcomes]
+    assert [one.value for one in outcomes] == ["sa-east-1"]
 
 
 def test_lambdas_and_closures_travel(base: boto3.Session, spawn: Executor) -> None:
@@ -210,7 +211,7 @@ def test_regions_that_are_enabled_are_asked_for_in_the_worker(
         (one.account.id, one.value) for one in outcomes
     }
     assert 6 == summary.ok == second.skipped
-    assert [] == again
+    assert again == []
 
 
 # ── failures ─────────────────────────────────────────────────────────────────────────────
@@ -224,9 +225,9 @@ def test_failures_and_what_cannot_travel_are_each_targets_own(
     outcomes, _ = all_of(spawn, base, targets, workers.troubles, max_workers=12)
 
     values = {one.account.name: one.value for one in outcomes if one.ok}
-    assert {"fine": "fine", "huge": b"x" * workers.HUGE} == values
+    assert values == {"fine": "fine", "huge": b"x" * workers.HUGE}
     errors = {one.account.name: one.error for one in outcomes if one.error is not None}
-    assert {
+    assert {name: (error.kind, error.code) for name, error in errors.items()} == {
         "modelled": ("function", "NoSuchBucket"),
         "unpickled": ("function", "NoSuchBucket"),
         "denied": ("access_denied", "AccessDeniedException"),
@@ -236,8 +237,8 @@ def test_failures_and_what_cannot_travel_are_each_targets_own(
         "client": ("executor", None),
         "session": ("executor", None),
         "keys": ("executor", None),
-    } == {name: (error.kind, error.code) for name, error in errors.items()}
-    assert ("NoSuchBucket", "ClientError") == (errors["modelled"].type, errors["unpickled"].type)
+    }
+    assert (errors["modelled"].type, errors["unpickled"].type) == ("NoSuchBucket", "ClientError")
     for name in ("modelled", "unpickled", "denied", "locked_error", "exit"):
         assert "workers.py" in errors[name].traceback
     assert "fake-secret" not in repr(errors)
@@ -257,8 +258,8 @@ def test_a_target_that_takes_too_long_is_given_up_in_the_worker(
         )
 
     kinds = {one.account.name: None if one.error is None else one.error.kind for one in outcomes}
-    assert {"quick": None, "slow": "timeout"} == kinds
-    assert 3 == len(outcomes)
+    assert kinds == {"quick": None, "slow": "timeout"}
+    assert len(outcomes) == 3
 
 
 def test_targets_are_tried_again_in_the_worker(
@@ -268,7 +269,7 @@ def test_targets_are_tried_again_in_the_worker(
         spawn, base, ACCOUNTS[:3], partial(workers.fails_at_first, str(tmp_path)), attempts=2
     )
 
-    assert [("done", 2)] * 3 == [(one.value, one.attempts) for one in outcomes]
+    assert [(one.value, one.attempts) for one in outcomes] == [("done", 2)] * 3
 
 
 @pytest.mark.parametrize("kind", ["fork", "loky"])
@@ -289,10 +290,10 @@ def test_a_worker_that_dies_loses_its_chunk_and_the_rest_is_not_run(
 
     ended = {one.account.id: None if one.error is None else one.error.kind for one in outcomes}
     assert {None, "executor"} == set(ended.values())
-    assert "executor" == ended[ACCOUNTS[2]]
+    assert ended[ACCOUNTS[2]] == "executor"
     assert [ACCOUNTS[2], ACCOUNTS[3]] == sorted(one for one, kind in ended.items() if kind)
     assert ACCOUNTS[4:] == sorted(target.account.id for target in summary.not_run)
-    assert "executor" == summary.stopped
+    assert summary.stopped == "executor"
 
 
 def test_an_executor_that_is_shut_down_already_says_so(
@@ -320,21 +321,46 @@ def test_stopping_starts_no_more_regions_of_accounts_that_are_begun_in_a_thread_
         begun.append(str(target))
         gate.pass_through()
 
+    clock = _Watched()
     with Gate() as gate:
         run = fan_out(
-            base, ACCOUNTS, role="Reader", regions=REGIONS, executor=threads, max_workers=4
+            base,
+            ACCOUNTS,
+            role="Reader",
+            regions=REGIONS,
+            executor=threads,
+            max_workers=4,
+            clock=clock,
         )
         with run:
             outcomes = run.map(held)
+            clock.driver = run._driver
             gate.wait_for_arrival(4)
             begun_before = set(begun)
             run.stop()
+            assert clock.told.wait(20)
             gate.open()
             ended = list(outcomes)
 
     assert begun_before == set(begun)
-    assert 4 == len(ended)
-    assert 20 == len(run.summary.not_run)
+    assert len(ended) == 4
+    assert len(run.summary.not_run) == 20
+
+
+class _Watched(SystemClock):
+    """The machine's clock, which sees when a run has told all of its threads to stop."""
+
+    __slots__ = ("driver", "told")
+
+    def __init__(self) -> None:
+        self.driver: Any = None
+        self.told = threading.Event()
+
+    def wait(self, future: Future[Any], timeout: float | None) -> bool:
+        driver = self.driver
+        if driver is not None and driver._thread is threading.current_thread() and driver._recalled:
+            self.told.set()
+        return super().wait(future, timeout)
 
 
 def test_a_run_that_is_killed_refuses_its_threads_every_call(
@@ -360,8 +386,8 @@ def test_a_run_that_is_killed_refuses_its_threads_every_call(
         with pytest.raises(Exception, match="given up"):
             said.result(20)
 
-    assert 1 == len(ended)
-    assert 2 == len(run.summary.not_run)
+    assert len(ended) == 1
+    assert len(run.summary.not_run) == 2
 
 
 def test_a_thread_pool_needs_no_credentials_that_travel(
@@ -378,7 +404,7 @@ def test_a_thread_pool_needs_no_credentials_that_travel(
     outcomes, _ = all_of(threads, cloud.session(), ACCOUNTS[:5], work)
 
     assert ACCOUNTS[:5] == sorted(log)
-    assert 5 == len(outcomes)
+    assert len(outcomes) == 5
 
 
 # ── after a fork ─────────────────────────────────────────────────────────────────────────
@@ -390,7 +416,7 @@ def test_forked_workers_and_their_parent_mix_up_no_account(
     """With the parent's connections open, and calling all the time."""
     hub = rolecall.assume_role(base, HUB, RoleSessionName="before-the-fork")
     own = hub.client("sts")
-    assert "777788889999" == own.get_caller_identity()["Account"]
+    assert own.get_caller_identity()["Account"] == "777788889999"
     all_of(_Inline(), hub, ACCOUNTS[:2], workers.account_of)  # as a worker's, its sessions are kept
     ended = threading.Event()
     answers: list[str] = []
@@ -409,8 +435,8 @@ def test_forked_workers_and_their_parent_mix_up_no_account(
             ended.set()
         calling.result(20)
 
-    assert [] == [one for one in outcomes if not one.ok or one.value[0] != one.account.id]
-    assert 8 == len(outcomes)
+    assert [one for one in outcomes if not one.ok or one.value[0] != one.account.id] == []
+    assert len(outcomes) == 8
     assert {"777788889999"} == set(answers)
 
 
@@ -435,9 +461,9 @@ def test_a_second_run_with_the_journal_runs_only_what_failed(
     _, first = all_of(spawn, base, ACCOUNTS, partial(workers.fails_in, bad), **options)
     again, second = all_of(spawn, base, ACCOUNTS, partial(workers.fails_in, ()), **options)
 
-    assert (6, {"function": 2}) == (first.ok, first.failed)
+    assert (first.ok, first.failed) == (6, {"function": 2})
     assert sorted(bad) == sorted(one.value for one in again)
-    assert (2, 6) == (second.ok, second.skipped)
+    assert (second.ok, second.skipped) == (2, 6)
 
 
 def test_the_shards_of_a_plan_together_run_each_account_once(
@@ -462,4 +488,4 @@ def test_the_same_run_twice_calls_the_function_twice(
     for _ in range(2):
         all_of(spawn, base, ACCOUNTS[:2], partial(workers.marked, str(tmp_path)))
 
-    assert 4 == len(list(tmp_path.iterdir()))
+    assert len(list(tmp_path.iterdir())) == 4

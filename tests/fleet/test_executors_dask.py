@@ -35,7 +35,7 @@ def cloud() -> Iterator[StrictCloud]:
 @pytest.fixture(scope="module")
 def client(cloud: StrictCloud) -> Iterator[distributed.Client]:
     with (
-        distributed.LocalCluster(
+        distributed.LocalCluster(  # type: ignore[no-untyped-call] # dask has no types there
             n_workers=2,
             threads_per_worker=2,
             processes=True,
@@ -43,7 +43,7 @@ def client(cloud: StrictCloud) -> Iterator[distributed.Client]:
             dashboard_address=None,
             worker_dashboard_address=None,
         ) as cluster,
-        distributed.Client(cluster) as client,
+        distributed.Client(cluster) as client,  # type: ignore[no-untyped-call] # the same
     ):
         client.run(workers.become, cloud.environ())
         client.submit(workers.nothing).result(60)  # for threads that dask only now begins
@@ -52,7 +52,7 @@ def client(cloud: StrictCloud) -> Iterator[distributed.Client]:
 
 @pytest.fixture
 def executor(client: distributed.Client) -> Executor:
-    found: Executor = client.get_executor()
+    found: Executor = client.get_executor()  # type: ignore[no-untyped-call] # the same
     return found
 
 
@@ -88,14 +88,14 @@ def test_each_account_answers_for_itself_and_is_assumed_once_and_the_hub_once_a_
         max_workers=24,
     )
 
-    assert [] == [one.error for one in outcomes if one.error is not None]
+    assert [one.error for one in outcomes if one.error is not None] == []
     assert {(one, region) for one in ACCOUNTS for region in REGIONS} == {
         one.value[:2] for one in outcomes
     }
-    assert [] == [one for one in outcomes if one.value[:2] != (one.account.id, one.region)]
+    assert [one for one in outcomes if one.value[:2] != (one.account.id, one.region)] == []
     processes = {one.value[2] for one in outcomes}
     assert os.getpid() not in processes
-    assert 2 == len(processes)
+    assert len(processes) == 2
     assert len(ACCOUNTS) + 2 == cloud.calls("AssumeRole") - before
 
 
@@ -108,15 +108,15 @@ def test_failures_and_what_cannot_travel_are_each_targets_own(
     outcomes, _ = all_of(executor, base, targets, workers.troubles)
 
     assert {
+        one.account.name: None if one.error is None else (one.error.kind, one.error.code)
+        for one in outcomes
+    } == {
         "fine": None,
         "modelled": ("function", "NoSuchBucket"),
         "denied": ("access_denied", "AccessDeniedException"),
         "locked_error": ("function", None),
         "lock": ("executor", None),
         "client": ("executor", None),
-    } == {
-        one.account.name: None if one.error is None else (one.error.kind, one.error.code)
-        for one in outcomes
     }
 
 
@@ -143,9 +143,9 @@ def test_what_runs_when_the_run_is_stopped_is_not_said_to_have_not_run(
             ended = list(outcomes)
 
     left = sorted(target.account.id for target in run.summary.not_run)
-    assert [] == [one for one in left if one in begun]
+    assert [one for one in left if one in begun] == []
     assert begun == sorted(one.account.id for one in ended)
-    assert 4 == len(left)
+    assert len(left) == 4
 
 
 def test_two_runs_of_one_function_at_once_both_call_it(
@@ -158,5 +158,5 @@ def test_two_runs_of_one_function_at_once_both_call_it(
         both = [threads.submit(all_of, executor, base, ACCOUNTS[:2], work) for _ in range(2)]
         ended = [one.result(60)[0] for one in both]
 
-    assert [2, 2] == [len(outcomes) for outcomes in ended]
-    assert 4 == len(list(tmp_path.iterdir()))
+    assert [len(outcomes) for outcomes in ended] == [2, 2]
+    assert len(list(tmp_path.iterdir())) == 4

@@ -217,6 +217,23 @@ def test_outcomes_keep_no_session_client_or_exception(fan: Fan, watch: Watch, go
     assert alive == 0
 
 
+def test_an_exception_that_somebody_keeps_holds_no_session(fan: Fan, watch: Watch) -> None:
+    kept = Failing("made once, raised often")
+
+    def work(session: boto3.Session) -> None:
+        watch(session)
+        try:
+            raise Failing("while handling this one")
+        except Failing:
+            raise kept  # noqa: B904 - its context is released, too
+
+    with fan(3, max_workers=1) as run:
+        outcomes = list(run.map(work))
+
+    assert [outcome.ok for outcome in outcomes] == [False] * 3
+    assert (watch.seen, watch.alive) == (3, 0)
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_threads_that_wait_keep_nothing(fan: Fan, watch: Watch, good: bool) -> None:
     held = Gate()

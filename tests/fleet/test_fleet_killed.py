@@ -77,8 +77,8 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(
 
     assert ACCOUNTS[: DONE + 1] == begun
     assert ACCOUNTS[DONE:] == sorted(one.value for one in outcomes)
-    assert (3, DONE, ()) == (summary.ok, summary.skipped, summary.not_run)
-    assert 3 == ambient.calls("AssumeRole") - before
+    assert (summary.ok, summary.skipped, summary.not_run) == (3, DONE, ())
+    assert ambient.calls("AssumeRole") - before == 3
 
 
 def test_a_line_that_was_torn_by_the_kill_is_run_again(
@@ -93,6 +93,6 @@ def test_a_line_that_was_torn_by_the_kill_is_run_again(
     again, second = go_on(journal, turnstile)
 
     assert ACCOUNTS[DONE - 1 :] == sorted(one.value for one in outcomes)
-    assert DONE - 1 == summary.skipped
-    assert [] == again
+    assert summary.skipped == DONE - 1
+    assert again == []
     assert len(ACCOUNTS) == second.skipped

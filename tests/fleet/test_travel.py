@@ -187,7 +187,7 @@ def _global(held: Any) -> Callable[..., Any]:
     """Return a function as of a script, which cloudpickle sends with the globals that it names."""
     module = types.ModuleType("__main__")
     module.__dict__["held"] = held
-    exec("def work(session):\n    return held", module.__dict__)
+    exec("def work(session):\n    return held", module.__dict__)  # noqa: S102 - a script, made here
     work: Callable[..., Any] = module.__dict__["work"]
     return work
 
@@ -251,7 +251,7 @@ def test_the_message_says_what_is_held_and_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"holds a boto3\.session\.Session") as caught:
         packed_bytes(lambda: session, "the function", "use the session you are given")
 
-    assert "use the session you are given" == caught.value.hint
+    assert caught.value.hint == "use the session you are given"
 
 
 def test_the_class_of_a_session_may_be_named() -> None:
@@ -319,9 +319,8 @@ def test_a_store_of_this_process_stays_here_and_a_directory_travels(
     held = {"key": SECRET}
 
     run_on(executor, base, workers.account_of, store=held)
-    run_on(
-        executor, base, workers.account_of, store=rolecall.JSONFileCache(str(tmp_path / "cache"))
-    )
+    kept = rolecall.JSONFileCache(str(tmp_path / "cache"))
+    run_on(executor, base, workers.account_of, store=kept)
 
     stores = [
         unpacked(next(one for one in arguments if isinstance(one, bytes))).store
@@ -329,5 +328,5 @@ def test_a_store_of_this_process_stays_here_and_a_directory_travels(
     ]
     assert None is stores[0]
     assert isinstance(stores[-1], rolecall.JSONFileCache)
-    assert (tmp_path / "cache").is_dir()
+    assert kept.__reduce__() == stores[-1].__reduce__()
     assert SECRET.encode() not in executor.sent

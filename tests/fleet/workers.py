@@ -72,7 +72,7 @@ def troubles(session: boto3.Session, target: Target) -> Any:
         except ClientError as error:
             raise pickle.loads(pickle.dumps(error)) from None
     if what == "denied":
-        refused = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
+        refused: Any = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
         raise ClientError(refused, "ListKeys")
     if what == "locked_error":
         raise LockedError(threading.Lock())
@@ -97,7 +97,8 @@ def fails_at_first(marks: str, session: boto3.Session, target: Target) -> str:
     mark = Path(marks) / target.account.id
     if not mark.exists():
         mark.touch()
-        raise ClientError({"Error": {"Code": "Throttling", "Message": "slow"}}, "ListKeys")
+        refused: Any = {"Error": {"Code": "Throttling", "Message": "slow"}}
+        raise ClientError(refused, "ListKeys")
     return "done"
 
 
@@ -127,6 +128,11 @@ def marked(marks: str, session: boto3.Session, target: Target) -> str:
     number = len(list(Path(marks).glob(f"{target.account.id}.*")))
     (Path(marks) / f"{target.account.id}.{number}").touch()
     return account_of(session)
+
+
+def fails(session: boto3.Session) -> None:
+    """Fail in every account."""
+    raise ValueError("not in this one, nor in any other")
 
 
 def nothing() -> int:

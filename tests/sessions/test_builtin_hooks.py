@@ -39,7 +39,7 @@ def test_each_event_meets_the_same_handlers_in_the_same_order() -> None:
 
     differing = [event for event in events if _handlers(ours, event) != _handlers(theirs, event)]
 
-    assert [] == differing
+    assert differing == []
     assert any(_handlers(ours, event) for event in events)
 
 
