@@ -57,6 +57,7 @@ from rolecall.fleet import (
     Summary,
     Target,
     failure_of,
+    ignore_interrupts,
     paginate,
     read_accounts,
 )
@@ -232,6 +233,7 @@ def accounts(session: rolecall.RoleSession) -> None:
     assert_type(found, tuple[Account, ...])
     assert_type(organization.accounts(ou_paths=True), tuple[Account, ...])
     assert_type(read_accounts(pathlib.Path("accounts.csv")), tuple[Account, ...])
+    ignore_interrupts()
     assert_type(found[0].tags, Mapping[str, str])
     assert_type(Account("111122223333", name="shop", regions="enabled").id, str)
 

@@ -134,6 +134,10 @@ class App:
 
     def __init__(self, host: str, pages: Mapping[str, tuple[str, Page]]) -> None:
         self._host = host.encode("ascii")
+        self.serve(pages)
+
+    def serve(self, pages: Mapping[str, tuple[str, Page]]) -> None:
+        """Have *pages* instead of those there were, from the next request on; from any thread."""
         self._pages = {
             path.encode("ascii"): (token.encode("ascii"), page)
             for path, (token, page) in pages.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import socket
 import threading
 from collections import OrderedDict
@@ -16,16 +15,14 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import ConfigError
-from .app import App, Page, Served
+from .app import App, Served
 from .guard import MOST_HEADER_BYTES, is_neighbour
+from .places import Places
 from .status import Status
 
 log: logging.Logger = logging.getLogger("rolecall.endpoint")
 
 ADDRESS = "127.0.0.1"
-
-#: [NIST SP 800-63B asks for 64 bits of a secret that can be guessed online]
-TOKEN_BYTES = 32
 
 #: A request is some hundred bytes: whoever has not sent it by then never will.
 REQUEST_SECONDS = 5.0
@@ -158,17 +155,38 @@ class _Server(uvicorn.Server):
         self.up = threading.Event()
         self.trouble: BaseException | None = None
         self._served = tuple(served)
-        self._renewing: list[asyncio.Task[None]] = []
+        self._renewing: dict[int, asyncio.Task[None]] = {}  # on its event loop only
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._renewing = [asyncio.ensure_future(renewing(one)) for one in self._served]
+        self._loop = asyncio.get_running_loop()
+        for one in self._served:
+            self._renew(one)
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for task in self._renewing:
+        for task in self._renewing.values():
             task.cancel()  # asyncio would, but later: nothing is to be fetched any more
         await super().shutdown(sockets)
+
+    def _renew(self, served: Served) -> None:
+        self._renewing[id(served)] = asyncio.ensure_future(renewing(served))
+
+    def _leave(self, served: Served) -> None:
+        task = self._renewing.pop(id(served), None)
+        if task is not None:
+            task.cancel()
+
+    def change(self, *, new: Served | None = None, old: Served | None = None) -> None:
+        """Renew *new* from now on, and *old* no longer; from any thread."""
+        if self._loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nothing is served any more
+            if new is not None:
+                self._loop.call_soon_threadsafe(self._renew, new)
+            if old is not None:
+                self._loop.call_soon_threadsafe(self._leave, old)
 
     def serve_in_thread(self, sockets: list[socket.socket]) -> None:
         try:
@@ -205,7 +223,6 @@ class Endpoint:
     """
 
     def __init__(self, served: Iterable[Served], *, port: int = 0) -> None:
-        self.served: tuple[Served, ...] = tuple(served)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             if port:
@@ -222,25 +239,43 @@ class Endpoint:
             ) from None
         self._listening = self._socket.dup()  # uvicorn closes the one it is given
         self.host: str = f"{ADDRESS}:{self._socket.getsockname()[1]}"
-        self.status: Status = Status(self.served)
-        pages: dict[str, tuple[str, Page]] = {}
-        self.urls: dict[str, str] = {}
-        self.tokens: dict[str, str] = {}
-        for one in self.served:
-            self.urls[one.name], self.tokens[one.name] = self._page(pages, one)
-        self.status_url: str
-        self.status_token: str
-        self.status_url, self.status_token = self._page(pages, self.status)
-        self._app = App(self.host, pages)
+        self._places = Places(self.host, served)
+        self.urls: Mapping[str, str] = self._places.urls
+        self.tokens: Mapping[str, str] = self._places.tokens
+        self.status_url: str = self._places.status_url
+        self.status_token: str = self._places.status_token
+        self._app = App(self.host, self._places.pages())
+        self._changing = threading.Lock()  # held while what is served changes
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
-    def _page(self, pages: dict[str, tuple[str, Page]], page: Page) -> tuple[str, str]:
-        # Not empty, and without a query, which Ruby's SDK drops.
-        path = f"/{secrets.token_urlsafe(16)}"
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        pages[path] = (token, page)
-        return f"http://{self.host}{path}", token
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The roles that are served now."""
+        return self._places.served
+
+    @property
+    def status(self) -> Status:
+        """The page that says how they are."""
+        return self._places.status
+
+    def add(self, served: Served) -> None:
+        """Serve one more role, with a path and a token of its own; from any thread.
+
+        Raises:
+            ValueError: another one has its name.
+        """
+        with self._changing:
+            self._app.serve(self._places.add(served))
+            if self._server is not None:
+                self._server.change(new=served)
+
+    def remove(self, served: Served) -> None:
+        """Serve *served*, which was added, no longer; from any thread."""
+        with self._changing:
+            self._app.serve(self._places.remove(served))
+            if self._server is not None:
+                self._server.change(old=served)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.host}, {', '.join(one.name for one in self.served)})"

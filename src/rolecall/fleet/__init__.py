@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .accounts_file import read_accounts
+from .arguments import fan_out
 from .calls import paginate
+from .chunks import ignore_interrupts
 from .failures import failure_of
 from .organization import Organization
 from .outcomes import Failure, Kind, Outcome, Outcomes
 from .plan import Plan
-from .run import FanOut, fan_out
+from .run import FanOut
 from .tally import Summary
 from .targets import Account, Target
 
@@ -25,6 +27,7 @@ __all__ = [
     "Target",
     "failure_of",
     "fan_out",
+    "ignore_interrupts",
     "paginate",
     "read_accounts",
 ]

@@ -39,8 +39,17 @@ class _Broken(Exception):
     """The file as a whole is not what its name says."""
 
 
-def read_accounts(path: str | os.PathLike[str]) -> tuple[Account, ...]:
+def read_accounts(
+    path: str | os.PathLike[str],
+    *,
+    state: str | Iterable[str] | None = "ACTIVE",
+    include_management: bool = False,
+) -> tuple[Account, ...]:
     """Return the accounts in the file *path*, each once, in their order.
+
+    Of those whose state the file tells, the ones in *state*; None: all. The management account, if
+    the file tells which that is, with *include_management* only. So what the AWS CLI prints of an
+    organization is taken as `Organization.select` takes it.
 
     ``.csv``, ``.tsv``: a header with ``id`` (or ``account``, ``account_id``) and any of ``name``,
     ``email``, ``state``, ``ou_path``, ``role``, ``regions`` (with blanks between them) and ``tags``
@@ -54,7 +63,22 @@ def read_accounts(path: str | os.PathLike[str]) -> tuple[Account, ...]:
             entries.
         ImportError: a YAML file, without PyYAML.
     """
-    file = Path(path)
+    states = None if state is None else {state} if isinstance(state, str) else set(state)
+    found = [
+        one
+        for one in _all_in(Path(path))
+        if (states is None or one.state is None or one.state in states)
+        and (include_management or not one.management)
+    ]
+    if not found:
+        raise ConfigError(
+            f"{path}: all accounts in it are closed, suspended or the management account",
+            hint="give state=None or include_management=True, if they are meant",
+        )
+    return tuple(found)
+
+
+def _all_in(file: Path) -> tuple[Account, ...]:
     kind = file.suffix.lower()
     readers = {
         ".csv": _csv,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import multiprocessing
 import os
+import signal
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -21,6 +23,7 @@ from typing import Any
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fork import ForkSafeLock
 from ..refresh import RefreshPolicy
+from ..sessions.origins import surroundings
 from ..sessions.pickling import Latest
 from ..sessions.recipe import Recipe
 from ..sources.quote import quote
@@ -30,6 +33,7 @@ from .errands import Errand
 from .failures import failure_of
 from .journal import Journal
 from .opening import Opener
+from .orders import OrdersFile
 from .outcomes import Failure, Kind, Outcome
 from .pacing import Pace
 from .tally import Stop, Tally
@@ -82,11 +86,14 @@ class Share:
         until: When nothing more is to be started, in seconds since the epoch. None: no end.
         chunk: Like no other's, of no other run: some executors do what they take for the same only
             once. [distributed, Client.submit, pure]
+        orders: A file that says when to stop, for workers on the same machine; elsewhere there is
+            no such file.
     """
 
     tolerance: int | None
     until: float | None
     chunk: str
+    orders: str
 
     def deadline(self, clock: Clock) -> float | None:
         """Return when nothing more is to be started, on *clock*'s boottime."""
@@ -118,7 +125,11 @@ _opening: ForkSafeLock = ForkSafeLock()
 def run_chunk(sent: bytes, errands: Sequence[Errand], share: Share) -> Report:
     """Run *errands* in this process; what the workers of an executor are given to do."""
     # By the process, too: a forked one must not have its parent's connections.
-    key = (os.getpid(), hashlib.sha256(sent).hexdigest())
+    # And by where it is: the credentials in its files may have changed since.
+    environ = os.environ  # noqa: TID251 - border
+    key = (os.getpid(), hashlib.sha256(sent).hexdigest(), surroundings(environ))
+    if multiprocessing.parent_process() is not None:
+        ignore_interrupts()
     with _opening:
         found = _opened.get(key)
         if found is None:
@@ -126,6 +137,7 @@ def run_chunk(sent: bytes, errands: Sequence[Errand], share: Share) -> Report:
             found = common, common.opener()
             _opened.put(key, found)
     travelling, opener = found
+    orders = OrdersFile(share.orders)
     crew = Crew(
         errands,
         travelling.work,
@@ -134,20 +146,31 @@ def run_chunk(sent: bytes, errands: Sequence[Errand], share: Share) -> Report:
         clock=SYSTEM_CLOCK,
         tally=Tally(share.tolerance),
         deadline=share.deadline(SYSTEM_CLOCK),
+        orders=orders.given,
     )
     crew.start()
-    outcomes = [_value_apart(outcome) for outcome in _all_of(crew)]
+    outcomes: list[tuple[Outcome, bytes]] = []
+    while True:
+        try:
+            for outcome in crew.stream():
+                if crew.stopped == "tolerance":
+                    orders.give("stop")  # to all the others, which cannot know
+                outcomes.append(_value_apart(outcome))
+            break
+        except KeyboardInterrupt:  # the terminal's, which reaches this process as well
+            crew.stop("interrupted")
     return Report(outcomes=outcomes, not_run=crew.not_run, stopped=crew.stopped, found=crew.found)
 
 
-def _all_of(crew: Crew) -> Iterator[Outcome]:
-    """Yield all outcomes, also where the terminal's Ctrl-C reaches this process as well."""
-    while True:
-        try:
-            yield from crew.stream()
-            return
-        except KeyboardInterrupt:
-            crew.stop("interrupted")
+def ignore_interrupts() -> None:
+    """Have this process leave Ctrl-C to the one that started it.
+
+    To be the ``initializer`` of a `concurrent.futures.ProcessPoolExecutor`: a terminal's Ctrl-C
+    goes to its workers as well, one that is idle dies of it, and the pool then ends all others in
+    the middle of what they do.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _value_apart(outcome: Outcome) -> tuple[Outcome, bytes]:
@@ -212,9 +235,8 @@ class Convoy(Driver):
         self._recalled = False
         self._here = here
         self._id = uuid.uuid4().hex
+        self._orders_file = OrdersFile.new()
         self._sent = 0
-        #: What was found out of accounts' regions.
-        self.found: dict[str, tuple[str, ...]] = {}
 
     def has_more(self) -> bool:
         """Whether something is left to send."""
@@ -239,6 +261,7 @@ class Convoy(Driver):
             tolerance=self.tally.left,
             until=None if left == math.inf else self.clock.time() + left,
             chunk=f"{self._id}-{self._sent}",
+            orders=self._orders_file.path,
         )
         try:
             future = self._submit(tuple(chunk), share)
@@ -279,27 +302,32 @@ class Convoy(Driver):
         except BaseException as error:  # whatever a worker, or an executor, ends with
             found = failure_of(error)
             kind: Kind = "assume_role" if found.kind == "assume_role" else "executor"
-            self._lost(chunk, sent_at, now, replace(found, kind=kind))
+            self._lost(_targets_of(chunk), sent_at, now, replace(found, kind=kind))
             if isinstance(error, BrokenExecutor):
                 self.stop("executor")
             return
         for account_id, regions in report.found.items():
             errand = next(one for one in chunk if one.account.id == account_id)
-            self.found[account_id] = regions
             self.tally.skipped += len(regions) - len(errand.targets(regions))
-            if self.journal is not None:
-                self.journal.write_regions(account_id, errand.role, regions)
+            self.note_regions(account_id, errand.role, regions)
         for outcome, value in report.outcomes:
             self.record(_value_back(outcome, value) if value else outcome)
         self._left_out += report.not_run
-        if report.stopped in ("deadline", "hung"):
-            self.stop(report.stopped)
+        self.part_stopped(report.stopped)
+        if report.stopped == "hung":
+            self.stop("hung")
+        told = {outcome.target for outcome, _ in report.outcomes} | {*report.not_run}
+        silent = [one for one in _targets_of(chunk, report.found) if one not in told]
+        if silent and not (told & {errand.at(None) for errand in chunk}):
+            nothing = "the worker told nothing of it"
+            failure = Failure(kind="executor", type="Silence", code=None, message=nothing)
+            self._lost(silent, sent_at, now, failure)
 
-    def _lost(self, chunk: Sequence[Errand], sent_at: float, now: float, error: Failure) -> None:
-        """Record that nobody knows what came of *chunk*."""
+    def _lost(self, targets: Iterable[Target], sent_at: float, now: float, error: Failure) -> None:
+        """Record that nobody knows what came of *targets*."""
         elapsed = timedelta(seconds=max(0.0, now - sent_at))
         started = datetime.fromtimestamp(self.clock.time(), timezone.utc) - elapsed
-        for target in _targets_of(chunk):
+        for target in targets:
             self.record(Outcome(target=target, error=error, started=started, elapsed=elapsed))
 
     def expire(self, now: float) -> None:
@@ -307,6 +335,7 @@ class Convoy(Driver):
         if self.stopped is None or self._recalled:
             return
         self._recalled = True
+        self._orders_file.give("stop")
         if self._here is not None:
             self._here.stop(self.stopped)
         if self._recalls:
@@ -316,6 +345,7 @@ class Convoy(Driver):
     def abandon(self) -> None:
         """Give up all that is out."""
         now = self.clock.boottime()
+        self._orders_file.give("kill")
         if self._here is not None:
             self._here.kill()
         message = "was still running when the run was ended"
@@ -326,7 +356,12 @@ class Convoy(Driver):
             if future.cancel() and self._recalls:
                 self._left_out += _targets_of(chunk)
             else:
-                self._lost(chunk, sent_at, now, error)
+                self._lost(_targets_of(chunk), sent_at, now, error)
+
+    def close(self) -> None:
+        """Take the orders away."""
+        if not self.killed:  # who was given up, has yet to see them
+            self._orders_file.remove()
 
     def leave_out(self) -> tuple[Target, ...]:
         """Return all that was not run."""
@@ -336,8 +371,11 @@ class Convoy(Driver):
         return tuple(left)
 
 
-def _targets_of(errands: Iterable[Errand]) -> list[Target]:
-    return [target for errand in errands for target in errand.targets()]
+def _targets_of(
+    errands: Iterable[Errand], found: Mapping[str, tuple[str, ...]] | None = None
+) -> list[Target]:
+    known = found or {}
+    return [target for errand in errands for target in errand.targets(known.get(errand.account.id))]
 
 
 class Here:

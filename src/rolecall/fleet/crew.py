@@ -7,15 +7,16 @@ import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from inspect import isawaitable
 from queue import SimpleQueue
 from typing import Any
 
 from ..clock import Clock
-from ..sessions.boto import Child
+from ..sessions.boto import Child, refuse_calls
 from ..sources.upstream import botocore_session
 from .driver import Driver
 from .errands import Errand
@@ -63,6 +64,7 @@ class Task:
         asks: Ask which regions are enabled, instead of doing the work.
         over: It was given up: what comes of it is of no interest any more.
         thread: Which has begun it.
+        result: What came of it, for whoever is about to give it up.
     """
 
     stay: Stay
@@ -74,6 +76,7 @@ class Task:
     deadline: float = math.inf
     over: bool = False
     thread: threading.Thread | None = None
+    result: Result | None = None
 
     def is_over(self) -> bool:
         """Whether it was given up by now."""
@@ -100,11 +103,9 @@ class Limits:
         threads: Targets at once, at most.
         timeout: Seconds for one target. None: as long as it takes.
         attempts: How often a target is tried where another try may help.
-        home: Region in which enabled regions are asked for.
     """
 
     threads: int
-    home: str
     timeout: float | None = None
     attempts: int = 1
 
@@ -128,6 +129,7 @@ class Crew(Driver):
         tally: Tally,
         journal: Journal | None = None,
         deadline: float | None = None,
+        orders: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(
             clock=clock,
@@ -135,20 +137,18 @@ class Crew(Driver):
             journal=journal,
             room=2 * limits.threads,
             deadline=deadline,
+            orders=orders,
         )
         self._errands = deque(errands)
         self._work = work  # None: only find out the regions
         self._opener = opener
         self._limits = limits
-        #: What was found out of accounts' regions.
-        self.found: dict[str, tuple[str, ...]] = {}
         self._ready: deque[Task] = deque()
         self._later: list[tuple[float, int, Task, Outcome]] = []
         self._number = itertools.count()
         self._running: dict[Task, None] = {}
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._threads: set[threading.Thread] = set()  # without those of tasks that were given up
-        self._lost: set[threading.Thread] = set()  # those that hang in a task that was given up
         self._claims = threading.Lock()  # guards which thread has which task
 
     def has_more(self) -> bool:
@@ -170,23 +170,30 @@ class Crew(Driver):
         """Start what comes next, an account's regions one after the other."""
         if len(self._running) >= self._limits.threads:
             return False
-        if len(self._lost) >= self._limits.most_lost:
-            self._lost = {thread for thread in self._lost if thread.is_alive()}
-            if len(self._lost) >= self._limits.most_lost:
-                self.stop("hung")
-                return False
+        if self._opener.hanging() >= self._limits.most_lost:
+            self.stop("hung")
+            return False
         task = self._next(now)
         if task is None:
             return False
+        if len(self._threads) <= len(self._running) and not self._one_more():
+            self._ready.appendleft(task)
+            return False
         task.began, task.began_wall = now, self.clock.time()
-        if self._limits.timeout is not None:
-            task.deadline = now + self._limits.timeout
         self._running[task] = None
-        if len(self._threads) < len(self._running):
-            thread = threading.Thread(target=self._serve, name="rolecall-fleet-worker", daemon=True)
-            self._threads.add(thread)
-            thread.start()
         self._queue.put(task)
+        return True
+
+    def _one_more(self) -> bool:
+        """Start a thread; False: the system gives no more, and what there is has to do."""
+        thread = threading.Thread(target=self._serve, name="rolecall-fleet-worker", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._running:
+                raise
+            return False
+        self._threads.add(thread)
         return True
 
     def _next(self, now: float) -> Task | None:
@@ -206,10 +213,10 @@ class Crew(Driver):
         elif self._work is not None:
             self._ready.extend(Task(stay, target) for target in errand.targets())
 
-    def take(self, message: tuple[Task, Result], now: float) -> None:
-        """Take in what came of a task."""
+    def take(self, message: tuple[Task, Result | None], now: float) -> None:
+        """Take in what came of a task, or that it has begun."""
         task, result = message
-        if task.over:
+        if result is None or task not in self._running:
             return
         del self._running[task]
         if task.asks and result.error is None:
@@ -226,9 +233,7 @@ class Crew(Driver):
 
     def _regions(self, task: Task, regions: tuple[str, ...]) -> None:
         errand = task.stay.errand
-        self.found[errand.account.id] = regions
-        if self.journal is not None:
-            self.journal.write_regions(errand.account.id, errand.role, regions)
+        self.note_regions(errand.account.id, errand.role, regions)
         if self._work is not None:
             tasks = [Task(task.stay, target) for target in errand.targets(regions)]
             self.tally.skipped += len(regions) - len(tasks)
@@ -250,13 +255,17 @@ class Crew(Driver):
             self._give_up(task, now, "was still running when the run was ended", "Interrupted")
 
     def _give_up(self, task: Task, now: float, message: str, name: str) -> None:
-        del self._running[task]
         with self._claims:
-            task.over = True
+            finished = task.result
+            task.over = finished is None
             # It ends by itself, sooner or later: no call to AWS is let through any more.
-            if task.thread is not None:
+            if task.over and task.thread is not None:
                 self._threads.discard(task.thread)
-                self._lost.add(task.thread)
+                self._opener.hangs(task.thread)
+        if finished is not None:  # in this very instant
+            self.take((task, finished), now)
+            return
+        del self._running[task]
         error = Failure(kind="timeout", type=name, code=None, message=message)
         self.record(self._outcome(task, Result(error=error), now))
 
@@ -302,25 +311,60 @@ class Crew(Driver):
                     del task
                     continue
                 task.thread = threading.current_thread()
-            self.post((task, self._do(task)))
+            result = self._do(task)
             with self._claims:
                 if task.is_over():
                     return  # by now another thread has this one's place
+                task.result = result
                 task.thread = None
-            del task  # or its session would live until the next one comes
+            self.post((task, result))
+            del task, result  # or its session would live until the next one comes
+
+    def _begin(self, task: Task) -> None:
+        """Let the task's time run, unless it was given up before.
+
+        Raises:
+            Late: it was.
+        """
+        with self._claims:
+            if task.is_over():
+                raise Late("the target was given up before its function was called")
+            if self._limits.timeout is not None:
+                task.deadline = self.clock.boottime() + self._limits.timeout
+        if self._limits.timeout is not None:
+            self.post((task, None))
 
     def _do(self, task: Task) -> Result:
-        region = self._limits.home if task.asks else task.target.region
+        region = task.stay.errand.home if task.asks else task.target.region
         try:
             child = task.stay.child(self._opener)
             session = self._opener.session(child, task.target.region)
-            refuse_when_over(session, lambda: task.over)
+            refuse_when_over(session, task.is_over)
+            # Before its time begins to run: it may have to wait for its turn at STS.
+            session.get_credentials().get_frozen_credentials()
+            self._begin(task)
             if task.asks:
-                return Result(value=enabled(session, self._limits.home))
+                return Result(value=enabled(session, task.stay.errand.home))
             assert self._work is not None
-            return Result(value=self._work(session, task.target))
+            return Result(value=finished(self._work(session, task.target)))
         except BaseException as error:  # whatever it raises is this target's failure only
             return Result(error=_told(error, region))
+
+
+def finished(value: Any) -> Any:
+    """Return *value*, which is what a function came to.
+
+    Raises:
+        TypeError: it is something of which nothing has run yet.
+    """
+    if isawaitable(value) or isinstance(value, (Iterator, AsyncIterator)):
+        if isinstance(value, (Coroutine, Generator)):
+            value.close()  # or Python complains that it never ran
+        raise TypeError(
+            f"the function returned {type(value).__name__}, of which nothing has run: have it "
+            "return a list, or what asyncio.run gives"
+        )
+    return value
 
 
 def _told(error: BaseException, region: str | None) -> Failure:
@@ -342,6 +386,4 @@ def refuse_when_over(session: Any, over: Callable[[], bool]) -> None:
         if over():
             raise Late("the target was given up: its session makes no more calls")
 
-    inner = botocore_session(session)
-    inner.register("before-call", refuse)
-    inner.register("before-send", refuse)  # of a request that is sent again
+    refuse_calls(botocore_session(session), refuse)

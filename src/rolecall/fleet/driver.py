@@ -7,11 +7,14 @@ say, posts it.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from ..clock import Clock
@@ -32,6 +35,7 @@ class Driver(ABC):
     Args:
         room: How many outcomes may wait to be taken before no more work is started.
         deadline: Instant on *clock*'s boottime after which nothing is started.
+        orders: Says ``"stop"`` or ``"kill"`` where somebody elsewhere has said so.
     """
 
     def __init__(
@@ -42,25 +46,33 @@ class Driver(ABC):
         journal: Journal | None,
         room: int,
         deadline: float | None,
+        orders: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.clock = clock
         self.tally = tally
         self.journal = journal
         self.deadline: float = math.inf if deadline is None else deadline
         self.not_run: tuple[Target, ...] = ()
+        #: Which regions were found enabled, by account id.
+        self.found: dict[str, tuple[str, ...]] = {}
         self.stopped: Stop | None = None
+        self._pid = os.getpid()
         self._room = room
+        self._orders = orders
         self.killed: bool = False
         self._inbox: deque[Any] = deque()
         self._changed = threading.Condition()  # guards all below
         self._signal: Future[None] = Future()
         self._outbox: deque[Outcome] = deque()
-        self._wanted = True  # whether somebody takes outcomes
+        self._wanted = True  # whether somebody may still take outcomes
+        self._begun = False  # whether somebody has
         self._ending = False
         self._over = False
         self._trouble: BaseException | None = None
         self._began = clock.boottime()
         self._ended: float | None = None
+        #: Why a part of the run left something out, where the run itself went on.
+        self.left_by: Stop | None = None
         self._thread = threading.Thread(target=self._run, name="rolecall-fleet", daemon=True)
 
     # For whoever runs it
@@ -81,13 +93,20 @@ class Driver(ABC):
                         return
                     outcome = self._outbox.popleft()
                     self._wake()  # there is room for one more
+                self._begun = True
                 yield outcome
+                # Only now: what its reader did not get through with, is to run again.
+                if outcome.ok:
+                    self._note(outcome)
                 del outcome  # or its value would live until the next one comes
         finally:
             self.stop("interrupted")
+            self._let_journal_go()
 
     def stop(self, why: Stop) -> None:
         """Start nothing more; does nothing once the run is stopped or over."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the run is its parent's
         with self._changed:
             if self.stopped is None and not self._ending:
                 self.stopped = why
@@ -106,19 +125,33 @@ class Driver(ABC):
         Raises:
             RolecallError: the journal could not be written.
         """
+        if os.getpid() != self._pid:
+            return
         with self._changed:
             self._wanted = False
+            # Where nobody has ever asked for them, that they ran is all that is wanted.
+            untaken = [] if self._begun else list(self._outbox)
             self._outbox.clear()
             self._wake()
+        for outcome in untaken:
+            if outcome.ok:
+                self._note(outcome)
+        with self._changed:
             self._await(lambda: self._over)
-            if self._trouble is not None:
-                raise self._trouble
+        self._let_journal_go()
+        if self._trouble is not None:
+            raise self._trouble
 
     def _await(self, ready: Callable[[], object]) -> None:
         """Wait until *ready*, with the lock held; Ctrl-C ends that."""
         # In steps: Python does not see a signal that comes in the instant before it waits.
         while not ready():
             self._changed.wait(_STEP_SECONDS)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that was started has ended."""
+        return self._over
 
     @property
     def summary(self) -> Summary:
@@ -138,13 +171,8 @@ class Driver(ABC):
 
     def record(self, outcome: Outcome) -> None:
         """Take down one outcome; in the driver's thread."""
-        if self.journal is not None and self.stopped != "journal":
-            try:
-                self.journal.write(outcome)
-            except Exception as error:  # its outcome is there all the same, and so are the others'
-                self.fail(error)
-                with self._changed:
-                    self.stopped = "journal"
+        if not outcome.ok or not (self._wanted or self._begun):
+            self._note(outcome)
         too_many = self.tally.count(outcome)
         with self._changed:
             if self._wanted:
@@ -153,9 +181,42 @@ class Driver(ABC):
                 self.stopped = "tolerance"
             self._changed.notify_all()
 
+    def _note(self, outcome: Outcome) -> None:
+        """Write *outcome* into the journal, if there is one; in any thread, once each."""
+        if self.journal is None or self.stopped == "journal":
+            return
+        self._write(partial(self.journal.write, outcome))
+
+    def note_regions(self, account_id: str, role: str | None, regions: tuple[str, ...]) -> None:
+        """Note which regions were found enabled in an account."""
+        self.found[account_id] = regions
+        if self.journal is not None and self.stopped != "journal":
+            now = datetime.fromtimestamp(self.clock.time(), timezone.utc)
+            self._write(partial(self.journal.write_regions, account_id, role, regions, at=now))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # what was done is done all the same, and told
+            self.fail(error)
+            with self._changed:
+                self.stopped = "journal"
+                self._wake()
+
+    def _let_journal_go(self) -> None:
+        with self._changed:
+            done = self._over and not (self._wanted and self._outbox)
+        if done and self.journal is not None:
+            self.journal.close()
+
     def fail(self, error: BaseException) -> None:
         """Have *error* raised to whoever takes the outcomes, after the last of them."""
         self._trouble = self._trouble or error
+
+    def part_stopped(self, why: Stop | None) -> None:
+        """Note that a part of the run left something out, while the run itself goes on."""
+        if why is not None:
+            self.left_by = why
 
     @abstractmethod
     def take(self, message: Any, now: float) -> None:
@@ -218,11 +279,9 @@ class Driver(ABC):
             if not self.not_run:
                 self.stopped = None  # whatever came too late to stop anything
             elif self.stopped is None:
-                self.stopped = "interrupted"
+                self.stopped = self.left_by or "interrupted"
         finally:
             self._settle(self.close)
-            if self.journal is not None:
-                self._settle(self.journal.close)
             self._ended = self.clock.boottime()
             with self._changed:
                 self._over = True
@@ -238,6 +297,12 @@ class Driver(ABC):
         now = self.clock.boottime()
         while messages:
             self.take(messages.pop(0), now)
+        match self._orders():
+            case "stop":
+                self.stop("interrupted")
+            case "kill":
+                self.killed = True
+                self.stop("interrupted")
         self.expire(now)
         if now >= self.deadline and self.stopped is None:
             self.stop("deadline")

@@ -11,6 +11,7 @@ from typing import Any
 from ..chain import RoleArn, partition_of_region
 from ..errors import Problem
 from ..sessions.assume import chain_problems
+from ..sessions.bind import partition_in
 from ..sessions.boto import RoleSession
 from ..sessions.parents import chain_of
 from ..sources.upstream import botocore_session
@@ -107,9 +108,16 @@ def errands_of(
 
     asked = accounts if overrides else [replace(one, role=None, regions=None) for one in accounts]
     entered = ways(role, asked, options=options, partition=partition, problems_of=problems_of)
-    wanted = regions_in(regions, asked, partition)
+    partitions = {id: _partition_of(way, partition) for id, way in entered.items()}
+    wanted = regions_in(regions, asked, partitions)
+    own = inner.get_config_variable("region")
     return [
-        Errand(account=account, way=entered[account.id], regions=wanted[account.id])
+        Errand(
+            account=account,
+            way=entered[account.id],
+            regions=wanted[account.id],
+            home=home_region(own, partitions[account.id]),
+        )
         for account in accounts
     ]
 
@@ -125,6 +133,6 @@ def _partition(session: Any) -> str:
     return partition_of_region(region) or "aws"
 
 
-def home_of(session: Any) -> str:
-    """Return the region in which *session*'s partition is asked for what is in no region."""
-    return home_region(botocore_session(session).get_config_variable("region"), _partition(session))
+def _partition_of(way: Way, base: str) -> str:
+    """Return the partition that *way* leads to."""
+    return base if way.role is None else partition_in(way.role.arn) or base

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .regions import Regions
+from .regions import HOME_REGIONS, Regions
 from .roles import Way
 from .targets import ENABLED, Account, Target
 
@@ -16,12 +16,14 @@ class Errand:
 
     Attributes:
         regions: ``"enabled"``: they are asked for first.
+        home: The region in which it is asked which ones are enabled.
         done: Targets that are to be left out.
     """
 
     account: Account
     way: Way
     regions: Regions
+    home: str = HOME_REGIONS["aws"]
     done: frozenset[str | None] = frozenset()
 
     @property

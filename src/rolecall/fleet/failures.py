@@ -17,6 +17,7 @@ from ..errors import RolecallError, Throttled
 from ..sources import quote, redaction
 from ..sources.refusals import STS_OPERATIONS, refusal_in
 from .outcomes import Failure, Kind
+from .regions import ALWAYS_ENABLED
 
 #: An outcome's message is a cell of a table.
 MOST_MESSAGE = 1_000
@@ -216,9 +217,11 @@ def _kind(error: BaseException, code: str | None, status: int | None, region: st
     if code is not None:
         unknown_key = region is not None and _bare(code) in _UNKNOWN_KEY
         if unknown_key and getattr(error, "operation_name", None) not in STS_OPERATIONS:
-            return "region_disabled"
+            said = "region_disabled"
         assert said is not None
-        return said
+        # Where no account can lack the region, it is the key that is not good (any more).
+        of_the_key = unknown_key or _bare(code) == "AuthFailure"
+        return "access_denied" if of_the_key and region in ALWAYS_ENABLED else said
     if isinstance(error, ClientError):
         return kind_of(str(status), status)
     if isinstance(error, _TIMED_OUT) or any(

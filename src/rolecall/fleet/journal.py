@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class Journal:
         self._guard = threading.Lock()  # of what is written, _torn and _file's being open
         self._torn: int | None = None  # where half a line begins that could not be cut off
         self._done: set[bytes] = set()
-        self._regions: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        self._regions: dict[tuple[str, str | None], tuple[tuple[str, ...], datetime]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, job: str) -> Journal:
@@ -117,7 +118,7 @@ class Journal:
 
     def is_done(self, target: Target) -> bool:
         """Return whether *target*, with this role, has ever succeeded."""
-        return _key(target.account.id, target.region, target.role) in self._done
+        return _key(target.account.id, target.region, target.role, target.details) in self._done
 
     def write(self, outcome: Outcome) -> None:
         """Add what one target gave.
@@ -131,6 +132,7 @@ class Journal:
                 "account": target.account.id,
                 "region": target.region,
                 "role": target.role,
+                **({"details": target.details} if target.details else {}),
                 "ok": outcome.ok,
                 "kind": None if error is None else error.kind,
                 "code": None if error is None or error.code is None else redact(error.code),
@@ -141,23 +143,33 @@ class Journal:
             }
         )
         if outcome.ok:
-            self._done.add(_key(target.account.id, target.region, target.role))
+            self._done.add(_key(target.account.id, target.region, target.role, target.details))
 
-    def write_regions(self, account_id: str, role: str | None, regions: Iterable[str]) -> None:
-        """Add which regions were found enabled in an account.
+    def write_regions(
+        self, account_id: str, role: str | None, regions: Iterable[str], *, at: datetime
+    ) -> None:
+        """Add which regions were found enabled in an account, and when.
 
         Raises:
             StoreError: it cannot be written; what was there is unharmed.
         """
         if isinstance(regions, str):
             raise TypeError("regions must be a list of names, got str")
-        row = {"account": account_id, "role": role, "regions": list(regions)}
+        row = {
+            "account": account_id,
+            "role": role,
+            "regions": list(regions),
+            "at": at.isoformat(),
+        }
         self._append(row)
         self._take(row)
 
-    def regions_of(self, account_id: str, role: str | None) -> tuple[str, ...] | None:
-        """Return the regions last written for an account and a role; None if none were."""
-        return self._regions.get((account_id, role))
+    def regions_of(
+        self, account_id: str, role: str | None, *, since: datetime
+    ) -> tuple[str, ...] | None:
+        """Return the regions last written for an account and a role; None if none were *since*."""
+        regions, at = self._regions.get((account_id, role), (None, since))
+        return regions if at >= since else None
 
     def close(self) -> None:
         """Let others have it. A second time nothing happens."""
@@ -249,16 +261,22 @@ class Journal:
             regions = row["regions"]
             if not (isinstance(regions, list) and all(isinstance(one, str) for one in regions)):
                 raise ValueError("its regions are no list of names")
+            at = datetime.fromisoformat(str(row.get("at")))
+            if at.tzinfo is None:
+                raise ValueError("its time has no zone")
             # Thousands of accounts have the same ones.
-            self._regions[account, role] = tuple(map(sys.intern, regions))
+            self._regions[account, role] = tuple(map(sys.intern, regions)), at
             return
         region, ok = row.get("region"), row.get("ok")
         if not (region is None or isinstance(region, str)):
             raise ValueError("its region is no text")
         if not isinstance(ok, bool):
             raise ValueError("it does not say whether it is ok")
+        details = row.get("details", "")
+        if not isinstance(details, str):
+            raise ValueError("its details are no text")
         if ok:
-            self._done.add(_key(account, region, role))
+            self._done.add(_key(account, region, role, details))
 
     def _cut_off(self, line: bytes, start: int) -> None:
         if line:
@@ -271,10 +289,10 @@ class Journal:
         self._cut()
 
 
-def _key(account_id: str, region: str | None, role: str | None) -> bytes:
+def _key(account_id: str, region: str | None, role: str | None, details: str) -> bytes:
     """Return a target as 16 bytes: as text, 85,000 of them would take three times as much."""
     # JSON keeps what is None and what is empty apart, and no name can look like two.
-    text = json.dumps((account_id, region, role))
+    text = json.dumps((account_id, region, role, details))
     return hashlib.blake2b(text.encode("ascii"), digest_size=16).digest()
 
 

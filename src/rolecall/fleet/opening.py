@@ -41,6 +41,8 @@ class OneAtATime:
         self._lock: ForkSafeLock = ForkSafeLock(threading.RLock)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # whoever copies it looks for these before there is a loader
+            raise AttributeError(name)
         found = getattr(self._loader, name)
         if not callable(found):
             return found
@@ -75,11 +77,23 @@ class Opener:
         # Held while STS is asked, so that it is asked once.
         self._own_lock: ForkSafeLock = ForkSafeLock()
         self._own: dict[RoleChain | None, str] = {}
+        self._hanging: set[threading.Thread] = set()
 
     @property
     def clock(self) -> Clock:
         """The clock that sessions are refreshed by."""
         return self._recipe.clock
+
+    def hangs(self, thread: threading.Thread) -> None:
+        """Note that *thread* hangs in a target that was given up."""
+        with self._lock:
+            self._hanging.add(thread)
+
+    def hanging(self) -> int:
+        """Return how many threads hang in targets that were given up, in all of this process."""
+        with self._lock:
+            self._hanging = {thread for thread in self._hanging if thread.is_alive()}
+            return len(self._hanging)
 
     def end(self) -> None:
         """Assume no more roles."""

@@ -140,6 +140,7 @@ class Outcomes(Iterable[Outcome]):
         rows: bool = False,
         columns: Sequence[str] | None = None,
         for_spreadsheets: bool = False,
+        append: bool = False,
     ) -> int:
         """Write CSV, row by row as outcomes arrive, and return how many rows.
 
@@ -157,21 +158,32 @@ class Outcomes(Iterable[Outcome]):
                 and a file a byte order mark, by which Excel knows UTF-8. Off: the data stays as it
                 is, and must not be opened in a spreadsheet if others may name things in it.
 
+            append: Whether what is in the file stays, as where a run goes on by its journal; but
+                for half a row at its end, of one that was killed.
+
         Raises:
-            ValueError: *columns* that cannot be.
+            ValueError: *columns* that cannot be, or other ones than are in the file.
             OSError: the file cannot be written.
         """
         return tables.write_csv(
-            self, to, rows=rows, columns=columns, for_spreadsheets=for_spreadsheets
+            self,
+            to,
+            rows=rows,
+            columns=columns,
+            for_spreadsheets=for_spreadsheets,
+            append=append,
         )
 
-    def to_jsonl(self, to: str | os.PathLike[str] | TextIO, *, rows: bool = False) -> int:
+    def to_jsonl(
+        self, to: str | os.PathLike[str] | TextIO, *, rows: bool = False, append: bool = False
+    ) -> int:
         """Write a JSON object a line, as outcomes arrive, and return how many.
 
-        A killed run leaves whole lines. *to* is as in `to_csv`. In values, instants are ISO 8601,
-        bytes base64, sets sorted lists, dataclasses objects; what JSON has no word for is text.
+        A killed run leaves whole lines. *to* and *append* are as in `to_csv`. In values, instants
+        are ISO 8601, bytes base64, sets sorted lists, dataclasses objects; what JSON has no word
+        for is text.
         """
-        return tables.write_jsonl(self, to, rows=rows)
+        return tables.write_jsonl(self, to, rows=rows, append=append)
 
     def to_parquet(self, path: str | os.PathLike[str], *, rows: bool = False) -> int:
         """Write a Parquet file and return how many rows.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, HTTPClientError
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import Throttled, meaning_of
+from ..errors import FetchError, Throttled, meaning_of
 from ..fork import ForkSafeLock
 from ..sources.sts import code_of
 
@@ -42,8 +42,10 @@ _FASTER = 0.05
 _FASTEST = 1000.0
 
 
-class Ended(TimeoutError):
+class Ended(FetchError):
     """The run was ended while a call waited for its turn."""
+
+    retryable = False
 
 
 class Pace:

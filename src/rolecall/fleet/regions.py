@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..chain import partition_of_region
+from ..errors import ConfigError
 from .targets import ENABLED, Account
 
 #: What `fan_out` takes as *regions*.
@@ -47,13 +48,19 @@ def home_region(region: str | None, partition: str) -> str:
     Preferably in *region*, the session's own, for an organization's policies may allow no other;
     but not in one that the account need not have enabled.
     """
-    if region is not None and (partition != "aws" or region in ALWAYS_ENABLED):
+    there = region is not None and partition_of_region(region) in (None, partition)
+    if region is not None and there and (partition != "aws" or region in ALWAYS_ENABLED):
         return region
     return HOME_REGIONS.get(partition, HOME_REGIONS["aws"])
 
 
-def regions_in(spec: RegionSpec, accounts: Iterable[Account], partition: str) -> dict[str, Regions]:
+def regions_in(
+    spec: RegionSpec, accounts: Iterable[Account], partitions: Mapping[str, str]
+) -> dict[str, Regions]:
     """Return the regions of each account, by its id; ``(None,)`` is the session's own.
+
+    Args:
+        partitions: Account's id → the partition that it is in.
 
     Raises:
         TypeError: *spec*, or what it gives for an account, names no regions.
@@ -74,7 +81,7 @@ def regions_in(spec: RegionSpec, accounts: Iterable[Account], partition: str) ->
             given = spec[account.id]
         elif callable(spec):
             given = spec(account)
-        found[account.id] = _regions(given, account, partition, wrong)
+        found[account.id] = _regions(given, account, partitions[account.id], wrong)
     if wrong:
         raise ValueError("; ".join(wrong))
     return found
@@ -110,6 +117,10 @@ def enabled(session: Any, region: str) -> tuple[str, ...]:
 
     Raises:
         ClientError: it may not be asked.
+        ConfigError: it names none.
     """
     answer = session.client("ec2", region_name=region).describe_regions(AllRegions=False)
-    return tuple(sorted(one["RegionName"] for one in answer["Regions"]))
+    found = tuple(sorted(one["RegionName"] for one in answer["Regions"]))
+    if not found:
+        raise ConfigError(f"EC2 in {region} names no region that is enabled in this account")
+    return found

@@ -12,6 +12,7 @@ from typing import Any
 from ..chain import Role, RoleArn, RoleChain, get_role_arn
 from ..chain.arn import PARTITION
 from ..errors import InvalidChain, Problem
+from ..sessions.bind import partition_in
 from ..sources.refusals import invalid
 from .targets import Account
 
@@ -24,7 +25,7 @@ _EXAMPLE = "arn:aws:iam::{account}:role/Auditor"
 
 #: What a plan does not hold its run to: a name is for people, and without its external id a role
 #: is not assumed at all.
-_NO_DETAILS = ("RoleArn", "RoleSessionName", "ExternalId")
+_NO_DETAILS = ("RoleSessionName", "ExternalId", "DurationSeconds")
 
 #: Of five thousand accounts that break one rule, so many are named.
 MOST_NAMED = 10
@@ -47,13 +48,19 @@ class Way:
         """What is assumed beside the role's ARN, as a fingerprint; empty: nothing."""
         if self.parent is None and (self.role is None or self.role == Role(self.role.arn)):
             return ""
-        request = {} if self.role is None else self.role.request()
-        for name in _NO_DETAILS:
-            request.pop(name, None)
+        request = {} if self.role is None else _request(self.role, "RoleArn")
         if not request and self.parent is None:
             return ""
-        text = json.dumps([request, str(self.parent)], sort_keys=True, default=str)
+        hops = [] if self.parent is None else list(map(_request, self.parent.roles))
+        origin = None if self.parent is None else repr(self.parent.origin)
+        text = json.dumps([request, hops, origin], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _request(role: Role, *but: str) -> dict[str, Any]:
+    """Return what counts of *role*'s request."""
+    left_out = (*_NO_DETAILS, *but)
+    return {name: value for name, value in role.request().items() if name not in left_out}
 
 
 def ways(
@@ -89,6 +96,11 @@ def ways(
             # The same problem of every account is one problem.
             key = str(problem).replace(account.id, "{account}")
             problems.setdefault(key, (problem, []))[1].append(account.id)
+    without = [id for id, way in found.items() if way.role is None and way.parent is None]
+    if len(without) > 1:
+        # The session is of one account: for all others it is a role that was forgotten.
+        problem = Problem(field="role", message="is None, which is good for one account only")
+        problems["None"] = (problem, without)
     if problems:
         raise invalid(InvalidChain([_told(*one) for one in problems.values()]))
     return found
@@ -119,6 +131,18 @@ def _way(spec: Any, account: Account, options: Mapping[str, Any], partition: str
     elif callable(spec):
         spec = spec(account)
     if spec is None:
+        # Whoever narrows what roles may do, does not mean one account to be entered with all.
+        lost = [name for name in options if name not in _NO_DETAILS]
+        if lost:
+            raise InvalidChain(
+                [
+                    Problem(
+                        field="role",
+                        message=f"is None for account {account.id}, and {', '.join(lost)} go with "
+                        "a role: name one, or leave the account out",
+                    )
+                ]
+            )
         return Way()
     if isinstance(spec, (RoleArn, str)):
         arn = str(spec) if isinstance(spec, RoleArn) else arn_in(spec, account, partition)
@@ -132,7 +156,11 @@ def _way(spec: Any, account: Account, options: Mapping[str, Any], partition: str
     if isinstance(spec, RoleChain):
         if not spec.roles:
             return Way(parent=spec)
-        return Way(parent=spec.parent, role=_filled(spec.roles[-1], account, partition))
+        hub = spec.roles[-2].arn if len(spec.roles) > 1 else ""
+        return Way(
+            parent=spec.parent,
+            role=_filled(spec.roles[-1], account, partition_in(hub) or partition),
+        )
     raise TypeError(
         f"role must be a name, an ARN such as {_EXAMPLE}, a Role, a RoleChain, a mapping or a "
         f"callable of these, got {type(spec).__name__} for account {account.id}"

@@ -17,6 +17,9 @@ from ..refresh import RefreshPolicy
 from ..spans import length
 from .crew import Limits
 
+#: Half of what a fetch may take. [PACED_TIMEOUT]
+_LONGEST_TURN_SECONDS = 300
+
 #: [botocore.config.Config, max_pool_connections]
 DEFAULT_CONNECTIONS = 10
 
@@ -40,7 +43,6 @@ class Settings:
     attempts: int
     journal: str | os.PathLike[str] | None
     job: str | None
-    home: str
 
     @property
     def openings(self) -> dict[str, Any]:
@@ -53,7 +55,7 @@ class Settings:
 
     def limits(self, threads: int) -> Limits:
         """Return how a crew of *threads* works."""
-        return Limits(threads=threads, home=self.home, timeout=self.timeout, attempts=self.attempts)
+        return Limits(threads=threads, timeout=self.timeout, attempts=self.attempts)
 
 
 def refuse(
@@ -81,6 +83,14 @@ def refuse(
         or not 0 < sts_rate < math.inf
     ):
         wrong.append(f"sts_rate must be a positive number of calls a second, got {sts_rate!r}")
+    elif sts_rate is not None and isinstance(at_least_one["max_workers"], int):
+        slowest = at_least_one["max_workers"] / _LONGEST_TURN_SECONDS
+        if sts_rate < slowest:
+            wrong.append(
+                f"sts_rate {sts_rate:g} is too slow for {at_least_one['max_workers']} workers, "
+                f"some of which would wait longer than {_LONGEST_TURN_SECONDS} s for their turn: "
+                "give fewer max_workers"
+            )
     if wrong:
         raise ValueError("; ".join(wrong))
     if journal is not None and not isinstance(journal, (str, os.PathLike)):

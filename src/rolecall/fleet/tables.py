@@ -48,12 +48,13 @@ GROUP_ROWS = 5_000
 GROUP_CHARACTERS = 16 * 1024 * 1024
 
 _WRITE = (
-    os.O_WRONLY
+    os.O_RDWR
     | os.O_CREAT
-    | os.O_TRUNC
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)  # or Windows would end lines its own way
 )
+
+_BLOCK = 64 * 1024
 
 Place = str | os.PathLike[str] | TextIO
 
@@ -115,6 +116,7 @@ def write_csv(
     rows: bool,
     columns: Sequence[str] | None,
     for_spreadsheets: bool,
+    append: bool = False,
 ) -> int:
     """Write *outcomes* as CSV and return how many rows; see `Outcomes.to_csv`."""
     if columns is not None:
@@ -132,17 +134,17 @@ def write_csv(
         csv.writer(buffer, lineterminator="\r\n").writerow(made)
         return buffer.getvalue()[:-2] + "\n"
 
-    with _opened(to, "utf-8-sig" if for_spreadsheets else "utf-8") as write:
-        write(line(names))
+    encoding = "utf-8-sig" if for_spreadsheets else "utf-8"
+    with _opened(to, encoding, append=append, head=line(names)) as write:
         count = 0
         for count, one in enumerate(found, 1):  # noqa: B007 - told after the loop
             write(line(_cell(one.get(name)) for name in names))
         return count
 
 
-def write_jsonl(outcomes: Iterable[Outcome], to: Place, *, rows: bool) -> int:
+def write_jsonl(outcomes: Iterable[Outcome], to: Place, *, rows: bool, append: bool = False) -> int:
     """Write *outcomes* as JSON lines and return how many."""
-    with _opened(to, "utf-8") as write:
+    with _opened(to, "utf-8", append=append) as write:
         count = 0
         for count, one in enumerate(records(outcomes, rows=rows), 1):  # noqa: B007 - told below
             write(json_text(one) + "\n")
@@ -168,28 +170,66 @@ def _known(columns: Sequence[str], rows: bool) -> tuple[str, ...]:
 
 
 @contextmanager
-def _opened(to: Place, encoding: str) -> Iterator[Callable[[str], None]]:
-    """Give what writes one row to *to* so that a killed process leaves whole ones."""
+def _opened(
+    to: Place, encoding: str, *, append: bool, head: str = ""
+) -> Iterator[Callable[[str], None]]:
+    """Give what writes one row to *to* so that a killed process leaves whole ones.
+
+    Args:
+        append: Leave what is there, but for half a row at its end.
+        head: What comes first in a file.
+    """
     if not isinstance(to, (str, os.PathLike)):
         given: Any = to
         if not hasattr(given, "write") or isinstance(given, (io.RawIOBase, io.BufferedIOBase)):
             raise TypeError(f"a path or a file opened for text is wanted, got {type(to).__name__}")
-        yield from _writing(to)
+        write = _writer(to)
+        if head and not append:
+            write(head)
+        yield write
         return
     # What a run found is nobody else's business, until its owner says so.
-    descriptor = os.open(to, _WRITE, 0o600)
-    with open(descriptor, "w", encoding=encoding, newline="") as file:
-        yield from _writing(file)
+    descriptor = os.open(to, _WRITE | (0 if append else os.O_TRUNC), 0o600)
+    with open(descriptor, "r+" if append else "w", encoding=encoding, newline="") as file:
+        begun = append and _cut_half_a_row(descriptor, head.encode(encoding))
+        if begun:
+            file.seek(0, os.SEEK_END)
+        write = _writer(file)
+        if head and not begun:
+            write(head)
+        yield write
 
 
-def _writing(file: TextIO) -> Iterator[Callable[[str], None]]:
+def _cut_half_a_row(descriptor: int, head: bytes) -> bool:
+    """Cut off what comes after the last end of line; return whether anything is left.
+
+    Raises:
+        ValueError: the file has other columns.
+    """
+    with open(descriptor, "rb+", closefd=False) as file:
+        if head and (found := file.readline()) and found.endswith(b"\n") and found != head:
+            raise ValueError("there are other columns in the file: append with the same, or anew")
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            at = file.read(end - start).rfind(b"\n")
+            if at >= 0:
+                file.truncate(start + at + 1)
+                return True
+            end = start
+        file.truncate(0)
+    return False
+
+
+def _writer(file: TextIO) -> Callable[[str], None]:
     flush = getattr(file, "flush", lambda: None)
 
     def write(row: str) -> None:
         file.write(row)
         flush()
 
-    yield write
+    return write
 
 
 def _cell(value: Any) -> Any:

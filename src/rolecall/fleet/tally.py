@@ -70,6 +70,8 @@ class Tally:
 
     def __init__(self, tolerance: int | None) -> None:
         self._tolerance = tolerance
+        self._counted = 0  # of those that count for the tolerance
+        self._closed: set[str] = set()  # accounts that could not be entered
         self.ok: int = 0
         self.failed: Counter[str] = Counter()
         self.skipped: int = 0
@@ -80,6 +82,12 @@ class Tally:
             self.ok += 1
             return False
         self.failed[outcome.error.kind] += 1
+        if outcome.error.kind != "assume_role":
+            self._counted += 1
+        elif outcome.account.id not in self._closed:
+            # Once, however many regions it was to be entered in.
+            self._closed.add(outcome.account.id)
+            self._counted += 1
         return self.left is not None and self.left < 0
 
     def summary(
@@ -98,4 +106,4 @@ class Tally:
     @property
     def left(self) -> int | None:
         """How many more may fail. None: any number."""
-        return None if self._tolerance is None else self._tolerance - self.failed.total()
+        return None if self._tolerance is None else self._tolerance - self._counted

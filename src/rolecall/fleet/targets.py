@@ -61,8 +61,8 @@ class Target:
         region: None: the session's own region, or not known yet, where the regions that are enabled
             could not be looked up.
         role: ARN. None: the session that was given, which is of that account itself.
-        details: Fingerprint of what else the role is assumed with: policies, tags, a duration, a
-            source identity, or a chain of its own; not names and external ids. Empty: nothing.
+        details: Fingerprint of what else the role is assumed with: policies, tags, a source
+            identity, or a chain of its own; not names, durations and external ids. Empty: nothing.
     """
 
     account: Account

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -73,8 +75,16 @@ def name_of(function: Any) -> str:
     """Return what *function* is called, with its module."""
     function = _innermost(function)
     module = getattr(function, "__module__", None) or type(function).__module__
+    if module == "__main__":  # which every program is
+        main = sys.modules["__main__"]
+        module = os.path.basename(getattr(main, "__file__", None) or "__main__")
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return f"{module}.{name}"
+
+
+def is_known_by_name(function: Any) -> bool:
+    """Return whether `name_of` tells *function* from all others: it is a module's own."""
+    return inspect.isfunction(function) and "<" not in function.__qualname__
 
 
 def _innermost(function: Any) -> Any:

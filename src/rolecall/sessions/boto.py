@@ -150,6 +150,25 @@ class Child:
     shown_parent: Any = None
 
 
+_REFUSAL = "rolecall_refusal"
+
+
+def refuse_calls(session: Session, refuse: Callable[..., None]) -> None:
+    """Have *refuse* called before each call of *session*'s clients, and of its children's."""
+    session.register_component(_REFUSAL, refuse)
+    session.register("before-call", refuse)
+    session.register("before-send", refuse)  # of a request that is sent again
+
+
+def refuse_like(parent: Session, child: Session) -> None:
+    """Refuse *child* what its *parent* is refused."""
+    try:
+        refuse = parent.get_component(_REFUSAL)
+    except ValueError:  # botocore's word for: no such component
+        return
+    refuse_calls(child, refuse)
+
+
 def open_child(of: Child, *, loader: Any = None) -> RoleSession:
     """Return the session that *of* describes.
 
@@ -175,6 +194,7 @@ def open_child(of: Child, *, loader: Any = None) -> RoleSession:
         client=lambda: sts_client(child, recipe.sts_client_kwargs),
     )
     child.register_component("credential_provider", CredentialResolver([_Provider(credentials)]))
+    refuse_like(inner, child)
     Rejections(lambda: of.refresher).register(child)
     Presigning(lambda: of.refresher).register(child)
 

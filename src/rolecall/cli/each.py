@@ -1,0 +1,374 @@
+"""``rolecall each … -- PROGRAM…``: a program or a call in many accounts and regions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from .each_options import Each, each_options, flat
+from .parameters import verbose_option
+
+if TYPE_CHECKING:
+    from ..fleet import FanOut, Outcome, Summary
+    from .each_accounts import Selection
+    from .each_progress import Screen
+
+#: So many failures, and targets that did not run, are named at the end.
+_NAMED = 10
+
+
+@click.command("each", cls=Each)
+@each_options
+@verbose_option
+@click.pass_context
+def command(ctx: click.Context, /, **values: Any) -> int:
+    """Run a program or an AWS call in many accounts.
+
+    PROGRAM runs once for each account and region, as the role ROLE there; what it prints becomes
+    a row of a table. It knows where it is by ROLECALL_ACCOUNT_ID and ROLECALL_REGION.
+
+    \b
+      rolecall each --ou prod --role Auditor -- aws s3api list-buckets
+      rolecall each --organization --role Auditor --regions enabled --call ec2.describe_vpcs
+      rolecall each --account 111122223333 --role Reader --format csv -- ./check.sh
+
+    The first Ctrl-C starts nothing more, the second one ends what runs.
+    """
+    from .each_accounts import Selection
+
+    program: Sequence[str] = ctx.meta["program"]
+    selection = Selection(
+        accounts=flat(values.pop("account")),
+        exclude=flat(values.pop("exclude")),
+        **{
+            name: values.pop(name)
+            for name in (
+                "file", "plan", "organization", "ous", "exclude_ous", "tags", "name", "states",
+                "include_management", "cache",
+            )
+        },
+    )  # fmt: skip
+    _check(selection, program, values)
+    verbose = ctx.get_parameter_source("verbose") is ParameterSource.COMMANDLINE
+    return _Job(program, selection, values, quiet=verbose or values["no_progress"]).run()
+
+
+def _check(selection: Selection, program: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Refuse what can be seen to be wrong at once."""
+    from .each_accounts import usable
+
+    wrong = selection.problems()
+    if program and values["call"]:
+        wrong.append("a program after -- and --call: give one of them")
+    if not program and not values["call"] and not (values["dry_run"] or values["save_plan"]):
+        wrong.append("what is to be done? Give a program after --, or --call SERVICE.OPERATION")
+    for name in ("arguments", "query"):
+        if values[name] is not None and not values["call"]:
+            wrong.append(f"--{name} goes with --call")
+    if values["call"] and not all(values["call"].partition(".")[::2]):
+        wrong.append(f"--call {values['call']}: must be SERVICE.OPERATION, as s3.list_buckets")
+    regions = flat(values["regions"])
+    if "enabled" in regions and len(regions) > 1:
+        wrong.append("--regions enabled: goes with no other region")
+    if selection.plan is not None and values["regions"]:
+        wrong.append("--regions: the plan says that")
+    wrong += _same_files(
+        {
+            "--accounts": selection.file,
+            "--plan": selection.plan,
+            "--save-plan": values["save_plan"],
+            "--journal": values["journal"],
+            "--output": values["output"],
+        }
+    )
+    if wrong:
+        raise click.UsageError("; ".join(wrong))
+    from ..fleet.shards import parse_shard
+
+    usable(lambda: parse_shard(values["shard"]))
+
+
+def _same_files(given: Mapping[str, str | None]) -> list[str]:
+    seen: dict[str, str] = {}
+    wrong = []
+    for flag, path in given.items():
+        if path is not None:
+            first = seen.setdefault(os.path.realpath(path), flag)
+            if first != flag:
+                wrong.append(f"{first} and {flag} name the same file")
+    return wrong
+
+
+class _Job:
+    """One command line of ``each``, checked as far as that goes without asking anybody."""
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        selection: Selection,
+        values: Mapping[str, Any],
+        *,
+        quiet: bool,
+    ) -> None:
+        from .children import as_given
+        from .each_printed import format_of
+        from .each_progress import Screen
+
+        self.program = program
+        self.selection = selection
+        self.values = values
+        self.only_plans = values["dry_run"] or not (program or values["call"])
+        self.environ = as_given(os.environ)  # noqa: TID251 - border
+        self.format = format_of(
+            values["format"],
+            values["output"],
+            plan=self.only_plans,
+            streams=values["journal"] is not None,
+            rows=values["rows"],
+        )
+        # Rows that come one by one, at the same terminal, would be written over the bar.
+        mixed = values["output"] is None and self.format != "table" and _is_terminal(sys.stdout)
+        self.screen = Screen(bar=not quiet and not mixed)
+
+    def run(self) -> int:
+        """Do it; return the exit code."""
+        from .children import without_core_dumps
+        from .each_program import found
+
+        if self.program:
+            missing = found(self.program[0], self.environ)
+            if missing:
+                reason = "not found" if missing == 127 else "cannot be run"
+                self.screen.say(f"{self.program[0]}: {reason}")
+                return missing
+        core = without_core_dumps()
+        run = self._open()
+        failed = self._plan(run)
+        if self.only_plans:
+            return 1 if failed else 0
+        with ExitStack() as stack:
+            return self._run(run, stack, core)
+
+    def _open(self) -> FanOut:
+        """Return the run, with nothing begun."""
+        from ..fleet import fan_out
+        from ..refresh import DEFAULT_POLICY
+        from ..sessions.handing import HANDING_POLICY
+        from ..stores import open_store
+        from .each_accounts import kept, listed, read, usable, without_roles
+        from .each_roles import fetch, open_base, role_keywords, sts_keywords
+
+        values, selection = self.values, self.selection
+        keywords = role_keywords(values)
+        targets = read(selection)
+        role = values["role"]
+        if role is None and (targets is None or without_roles(targets)):
+            which = "" if targets is None else f" (none is named for {without_roles(targets)[0]})"
+            raise click.UsageError(f"--role: which role is to be assumed in each account?{which}")
+        session, region = open_base(values, self.environ)
+        self._check_call(session)
+        fetch(session)  # now, while we have the terminal to ask for a code
+        if targets is None:
+            targets = listed(selection, session, self.environ)
+        if not kept(targets):
+            raise click.UsageError("no account is left of those that are meant")
+        regions = flat(values["regions"])
+        found: FanOut = usable(
+            lambda: fan_out(
+                session,
+                targets,
+                role=role,
+                regions="enabled" if regions == ("enabled",) else regions or None,
+                **keywords,
+                **{
+                    name: values[name]
+                    for name in (
+                        "max_workers", "sts_rate", "failure_tolerance", "timeout", "deadline",
+                        "attempts", "journal", "shard",
+                    )
+                },
+                job=self.name,
+                store=open_store(environ=self.environ),
+                refresh_policy=HANDING_POLICY if self.program else DEFAULT_POLICY,
+                sts_client_kwargs=sts_keywords(values, region),
+            )
+        )  # fmt: skip
+        return found
+
+    @property
+    def name(self) -> str:
+        """What the journal calls it: without its words, for they may hold secrets."""
+        if self.program:
+            what, words = os.path.basename(self.program[0]), [*self.program]
+        else:
+            what = self.values["call"]
+            arguments = json.dumps(self._arguments(), sort_keys=True)
+            words = [self.values["call"], arguments, self.values["query"]]
+        digest = hashlib.sha256(json.dumps(words).encode()).hexdigest()
+        return f"each {what} {digest[:16]}"
+
+    def _plan(self, run: FanOut) -> bool:
+        """Show and save the plan, if that is wanted; return whether something of it failed."""
+        from .each_printed import write_plan
+
+        path = self.values["save_plan"]
+        if not self.only_plans and path is None:
+            return False
+        plan = run.plan()
+        if path is not None:
+            plan.save(path)
+        if self.values["dry_run"] or path is None:
+            write_plan(plan, self.format, self.values["output"])
+        if self.only_plans:
+            accounts = len({target.account.id for target in plan})
+            self.screen.say(f"{len(plan)} targets in {accounts} accounts; nothing was run")
+        for outcome in plan.failed[:_NAMED]:
+            self.screen.say(f"{outcome.target}: its regions are not known: {outcome.error}")
+        if len(plan.failed) > _NAMED:
+            self.screen.say(f"and {len(plan.failed) - _NAMED} more")
+        return bool(plan.failed)
+
+    def _check_call(self, session: Any) -> None:
+        from ..fleet.calls import check_call
+        from .each_accounts import usable
+
+        if self.values["call"]:
+            service, _, operation = self.values["call"].partition(".")
+            query, arguments = self.values["query"], self._arguments()
+            usable(lambda: check_call(session, service, operation, query, arguments))
+
+    def _arguments(self) -> dict[str, Any]:
+        from ..errors import ConfigError
+        from .naming import policy_path
+
+        text = self.values["arguments"]
+        if text is None:
+            return {}
+        path = policy_path(text)
+        try:
+            if path is not None:
+                with open(path, encoding="utf-8") as file:
+                    text = file.read()
+            found = json.loads(text)
+        except OSError as error:
+            raise ConfigError(f"--arguments: cannot be read: {error.strerror}") from error
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise click.UsageError('--arguments: must be a JSON object such as {"Bucket": "logs"}')
+        return found
+
+    def _function(self, stack: ExitStack, core: int | None) -> tuple[Callable[..., Any], Any]:
+        """Return what is called for each target, and the programs that it runs, if it does."""
+        if not self.program:
+            from ..fleet.calls import call
+
+            service, _, operation = self.values["call"].partition(".")
+            query, arguments = self.values["query"], self._arguments()
+            return (lambda session: call(session, service, operation, arguments, query)), None
+        from .each_program import programs
+
+        timeout = self.values["timeout"]
+        running = stack.enter_context(
+            programs(
+                self.program,
+                self.environ,
+                way=self.values["way"],
+                core=core,
+                timeout=None if timeout is None else timeout.total_seconds(),
+                heard=self.screen.line,
+            )
+        )
+        return running, running
+
+    def _run(self, run: FanOut, stack: ExitStack, core: int | None) -> int:
+        from .each_printed import write_outcomes
+        from .each_signals import Interruptions, taken
+
+        screen, values = self.screen, self.values
+        goes_on = _goes_on(values["journal"], values["output"])
+        failures: list[Outcome] = []
+        programs: Any = None
+
+        def stop() -> None:
+            screen.say("interrupted: nothing more is started; once more ends what runs")
+            run.stop()
+
+        def end() -> None:
+            screen.say("interrupted: what runs is ended")
+            run.kill()
+            if programs is not None:
+                programs.end()
+
+        def kill() -> None:
+            run.kill()
+            if programs is not None:
+                programs.kill()
+
+        interruptions = Interruptions(stop=stop, end=end, kill=kill)
+        stack.enter_context(taken(interruptions))
+        function, programs = self._function(stack, core)
+
+        def watched(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+            for outcome in outcomes:
+                if not outcome.ok and len(failures) < _NAMED:
+                    failures.append(outcome)
+                screen.tell(run.summary, run.targets)
+                yield outcome
+            screen.clear()  # before a table is printed where the bar is
+
+        with screen, run:
+            outcomes = iter(run.map(function))
+            if interruptions.code is not None:  # before there was anything to stop
+                (end if interruptions.is_over else run.stop)()
+            screen.tell(run.summary, run.targets)
+            write_outcomes(
+                watched(outcomes),
+                self.format,
+                values["output"],
+                rows=values["rows"],
+                append=goes_on,
+            )
+        _report(run.summary, failures, screen, values["journal"])
+        if interruptions.code is not None:
+            return interruptions.code
+        return 0 if run.summary.all_ok else 1
+
+
+def _goes_on(journal: str | None, output: str | None) -> bool:
+    """Return whether rows are to be added to those of the run that *journal* is of."""
+    return all(
+        path and os.path.exists(path) and os.path.getsize(path) for path in (journal, output)
+    )
+
+
+def _report(
+    summary: Summary, failures: Sequence[Outcome], screen: Screen, journal: str | None
+) -> None:
+    from .each_printed import short
+
+    for one in failures:
+        screen.say(f"{one.target}: {short(str(one.error))}")
+    if summary.failures > len(failures):
+        screen.say(f"and {summary.failures - len(failures)} more failures")
+    if summary.not_run:
+        named = ", ".join(map(str, summary.not_run[:_NAMED]))
+        more = len(summary.not_run) - _NAMED
+        screen.say(f"not run: {named}{f' and {more} more' if more > 0 else ''}")
+        if journal is not None:
+            screen.say(f"the same command goes on with them, by what {journal} says was done")
+        else:
+            screen.say("with --journal FILE the same command could go on with them")
+    screen.say(str(summary))
+
+
+def _is_terminal(file: Any) -> bool:
+    return file is not None and bool(file.isatty())
