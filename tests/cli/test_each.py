@@ -311,7 +311,7 @@ def test_shards_share_the_accounts(rolecall: Run) -> None:
 def test_it_is_written_to_a_file_of_its_users_alone(
     rolecall: Run, tmp_path: Path, format: str
 ) -> None:
-    file = tmp_path / f"found.{format}"
+    file = tmp_path / f"found.{'txt' if format == 'table' else format}"
 
     found = rolecall("each", *THEM, *WHO, "--query", "Account", "--output", str(file))
 

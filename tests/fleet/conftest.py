@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.loaders import Loader
-from fleet_scenes import Line, Watch
+from fleet_scenes import Line, Watch, answered
 
 from rolecall.fleet import FanOut, fan_out
 from rolecall.sources.upstream import botocore_session
@@ -51,11 +51,13 @@ def user(cloud: StrictCloud, _loader: Loader) -> boto3.Session:
 
 @pytest.fixture(scope="module")
 def offline() -> boto3.Session:
-    """A session that can sign, and has nobody to talk to."""
-    return boto3.Session(
-        aws_access_key_id="AKIAFAKE000000000001",
-        aws_secret_access_key="fake-secret-key-do-not-leak",
-        region_name="us-east-1",
+    """A session that can sign, and has nobody to talk to but what stands for STS."""
+    return answered(
+        boto3.Session(
+            aws_access_key_id="AKIAFAKE000000000001",
+            aws_secret_access_key="fake-secret-key-do-not-leak",
+            region_name="us-east-1",
+        )
     )
 
 

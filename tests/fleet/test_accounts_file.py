@@ -139,13 +139,27 @@ def test_what_the_aws_cli_prints_is_read_with_its_management_account(written: An
         listed(ZERO, Status="SUSPENDED", State="CLOSED"),
     ]
 
-    found = read_accounts(written("a.json", json.dumps({"Accounts": accounts})))
+    file = written("a.json", json.dumps({"Accounts": accounts}))
+    found = read_accounts(file, state=None, include_management=True)
 
     assert [(one.id, one.state, one.management) for one in found] == [
         (ONE, "ACTIVE", True),
         (TWO, "CLOSED", False),
         (ZERO, "CLOSED", False),
     ]
+
+
+def test_what_is_closed_and_the_management_account_are_left_out_of_a_file(written: Any) -> None:
+    arn = f"arn:aws:organizations::{ONE}:account/o-fake0fake0/{ONE}"
+    listed = [
+        {"Id": ONE, "Arn": arn},
+        {"id": TWO, "state": "SUSPENDED"},
+        {"id": ZERO, "state": "ACTIVE"},
+    ]
+
+    assert [one.id for one in read_accounts(written("a.json", json.dumps(listed)))] == [ZERO]
+    with pytest.raises(ConfigError, match="closed, suspended or the management account"):
+        read_accounts(written("b.json", json.dumps(listed[:2])))
 
 
 def test_what_the_console_of_organizations_exports_is_read(written: Any) -> None:
@@ -157,7 +171,7 @@ def test_what_the_console_of_organizations_exports_is_read(written: Any) -> None
 
     expected = (Account(ONE, name="x", email="x@example.com", state="CLOSED"),)
 
-    assert expected == read_accounts(written("a.csv", text))
+    assert expected == read_accounts(written("a.csv", text), state="CLOSED")
 
 
 def test_tags_as_aws_prints_them_are_read(written: Any) -> None:

@@ -523,3 +523,13 @@ def test_releasing_leaves_the_words() -> None:
     assert error.__traceback__ is None
     assert isinstance(error.__cause__, ValueError)
     assert str(error.__cause__) == "plain"
+
+
+@pytest.mark.parametrize(
+    "code", ["AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException"]
+)
+def test_a_key_that_is_not_good_is_no_region_that_is_disabled(code: str) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeThings")
+
+    assert failure_of(error, region="us-east-1").kind == "access_denied"
+    assert failure_of(error, region="af-south-1").kind == "region_disabled"

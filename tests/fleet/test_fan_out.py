@@ -120,26 +120,32 @@ def test_what_a_function_raises_is_its_target_s_failure_only(
     assert (run.summary.ok, run.summary.failed) == (2, {"function": 1})
 
 
-def test_a_run_over_nothing_is_over_at_once(fan: Fan) -> None:
-    with fan([]) as run:
-        assert list(run.map(type)) == []
-
-    assert run.summary.all_ok
-    assert str(run.summary) == "0 ok"
+def test_a_run_over_nothing_is_refused(fan: Fan) -> None:
+    with pytest.raises(ValueError, match="there are no targets"):
+        fan([])
 
 
-def test_outcomes_can_be_gone_through_with_pauses_and_by_two_threads(fan: Fan) -> None:
+def test_a_stream_can_be_gone_through_with_pauses_and_by_two_threads(fan: Fan) -> None:
     with fan(20, max_workers=3) as run:
-        outcomes = run.map(type)
+        given = run.map(type)
+        outcomes, turn = iter(given), threading.Lock()
         found: list[str] = []
 
         def take() -> None:
-            found.extend(outcome.account.id for outcome in outcomes)
+            while True:
+                with turn:
+                    outcome = next(outcomes, None)
+                if outcome is None:
+                    return
+                found.append(outcome.account.id)
 
         other = threading.Thread(target=take)
         other.start()
         take()
         other.join(20)
+
+        with pytest.raises(RuntimeError, match="gone through already"):
+            iter(given)
 
     assert 20 == len(found) == len(set(found))
     assert (run.summary.ok, run.summary.stopped) == (20, None)
@@ -158,11 +164,11 @@ def test_a_run_whose_outcomes_nobody_takes_is_done_when_its_block_ends(fan: Fan)
 def test_a_run_needs_no_block(fan: Fan, tmp_path: Any) -> None:
     journal = tmp_path / "run.jsonl"
 
-    outcomes = list(fan(5, journal=journal).map(type))
+    outcomes = list(fan(5, journal=journal, job="x").map(type))
 
     assert [outcome.ok for outcome in outcomes] == [True] * 5
     # Nobody holds the journal any more, and it says that all is done.
-    assert list(fan(5, journal=journal).map(type)) == []
+    assert list(fan(5, journal=journal, job="x").map(type)) == []
 
 
 def test_outcomes_that_are_not_taken_hold_the_run_up(fan: Fan, fake_clock: FakeClock) -> None:

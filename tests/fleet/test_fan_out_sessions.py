@@ -14,6 +14,7 @@ import pytest
 
 import rolecall
 from rolecall.chain import Ambient, Role, RoleChain
+from rolecall.errors import InvalidChain
 from rolecall.fleet import Account, FanOut, Target, fan_out
 from rolecall.testing import FakeClock, Gate, StrictCloud
 
@@ -105,6 +106,21 @@ def test_the_hub_of_a_chain_is_assumed_once_for_all(
     assert cloud.calls("AssumeRole") - before == 1 + 4
 
 
+def test_the_hub_of_a_chain_is_asked_again_where_sts_stumbles(
+    start: Callable[..., FanOut], cloud: StrictCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cloud.environ().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("random.random", lambda: 0.0)  # how long botocore pauses
+    chain = RoleChain(Ambient(), cloud.role("Hub"), "arn:aws:iam::{account}:role/Auditor")
+    cloud.fail("AssumeRole", code="ServiceUnavailable", status=503, times=1)
+
+    with start(2, role=chain) as run:
+        outcomes = list(run.map(whose))
+
+    assert [outcome.ok for outcome in outcomes] == [True, True]
+
+
 def test_a_job_outlives_its_sessions_five_times(
     start: Callable[..., FanOut], cloud: StrictCloud, cloud_clock: FakeClock
 ) -> None:
@@ -190,14 +206,18 @@ def test_without_a_role_the_session_itself_works_in_its_own_account_only(
 ) -> None:
     before = cloud.calls("AssumeRole")
 
-    with start([OWN, "111122220001"], role=None) as run:
-        outcomes = {outcome.account.id: outcome for outcome in run.map(whose)}
+    outcomes = {}
+    for account in (OWN, "111122220001"):
+        with start([account], role=None) as run:
+            outcomes.update({outcome.account.id: outcome for outcome in run.map(whose)})
 
     assert outcomes[OWN].value == OWN
     assert outcomes["111122220001"].error is not None
     assert outcomes["111122220001"].error.kind == "assume_role"
     assert "no role is named for account 111122220001" in outcomes["111122220001"].error.message
     assert cloud.calls("AssumeRole") - before == 0
+    with pytest.raises(InvalidChain, match="good for one account only"):
+        start([OWN, "111122220001"], role=None)
 
 
 def test_roles_that_cannot_be_assumed_fail_alone(
@@ -257,14 +277,11 @@ def test_a_role_is_not_assumed_for_a_run_that_was_killed(
 ) -> None:
     # One call a second, so that all but the first account wait for their turn.
     before = cloud.calls("AssumeRole")
-    ended = Gate()
-    ended.open()
+    begun = []
 
-    def work(session: boto3.Session) -> str:
-        try:
-            return whose(session)
-        finally:
-            ended()
+    def work(session: boto3.Session, target: Target) -> str:
+        begun.append(target)
+        return whose(session)
 
     with start(3, sts_rate=1) as run:
         stream = iter(run.map(work))
@@ -273,13 +290,20 @@ def test_a_role_is_not_assumed_for_a_run_that_was_killed(
         run.kill()
         assert [outcome.error.kind for outcome in stream if outcome.error] == ["timeout"] * 2
         cloud_clock.tick(5)
-        ended.wait_for_arrival(3)
+    for one in threading.enumerate():
+        if one.name == "rolecall-fleet-worker":
+            one.join(20)
 
     assert cloud.calls("AssumeRole") - before == 1
+    assert len(begun) == 1  # what was given up while it waited, is not called any more
 
 
 def test_enabled_regions_are_asked_for_in_each_account(
-    start: Callable[..., FanOut], cloud: StrictCloud, accounts: Accounts, tmp_path: Any
+    start: Callable[..., FanOut],
+    cloud: StrictCloud,
+    cloud_clock: FakeClock,
+    accounts: Accounts,
+    tmp_path: Any,
 ) -> None:
     journal = tmp_path / "run.jsonl"
     first, second = accounts(2)
@@ -289,9 +313,9 @@ def test_enabled_regions_are_asked_for_in_each_account(
     regions = [str(target.region) for target in planned.targets if target.account.id == first]
     asked = cloud.calls("DescribeRegions") - before
 
-    with start(targets, regions="enabled", journal=journal) as run:
+    with start(targets, regions="enabled", journal=journal, job="x") as run:
         ran = {outcome.target for outcome in run.map(type)}
-    with start(targets, regions="enabled", journal=journal) as again:
+    with start(targets, regions="enabled", journal=journal, job="x") as again:
         left = list(again.map(type))
 
     assert set(planned.targets) == ran
@@ -301,6 +325,13 @@ def test_enabled_regions_are_asked_for_in_each_account(
     assert (0, len(ran)) == (len(left), again.summary.skipped)
     # Once for the run; the one that goes on knows them from the journal.
     assert cloud.calls("DescribeRegions") - before == 2
+
+    cloud_clock.tick(24 * 3600 + 1)
+    with start(targets, regions="enabled", journal=journal, job="x") as tomorrow:
+        assert list(tomorrow.map(type)) == []
+    # By then there may be others.
+    assert cloud.calls("DescribeRegions") - before == 3
+    assert tomorrow.summary.skipped == len(ran)
 
 
 def test_an_account_whose_regions_cannot_be_asked_for_is_in_the_plan_s_failures(

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from fleet_scenes import Line, number
+from fleet_scenes import Line, answered, number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from rolecall.testing import FakeClock
 Fan = Callable[..., FanOut]
 
 #: For examples by the dozen: a session reads service models only once.
-SESSION = boto3.Session("AKIAFAKE000000000001", "fake-secret", region_name="us-east-1")
+SESSION = answered(boto3.Session("AKIAFAKE000000000001", "fake-secret", region_name="us-east-1"))
 
 
 # Too many failures

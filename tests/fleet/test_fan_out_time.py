@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import signal
 import subprocess
@@ -248,6 +249,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
 
 HANGS = """
 import threading, boto3
+from fleet_scenes import answered
 from rolecall.fleet import fan_out
 
 begun = threading.Event()
@@ -256,7 +258,9 @@ def hang(session):
     begun.set()
     threading.Event().wait()
 
-session = boto3.Session("AKIAFAKE000000000001", "fake-secret", region_name="us-east-1")
+session = answered(
+    boto3.Session("AKIAFAKE000000000001", "fake-secret", region_name="us-east-1")
+)
 with fan_out(session, ["111122220001", "111122220002"], role="X", max_workers=1) as run:
     stream = iter(run.map(hang))
     begun.wait(20)
@@ -267,7 +271,12 @@ with fan_out(session, ["111122220001", "111122220002"], role="X", max_workers=1)
 
 def test_a_function_that_hangs_does_not_keep_the_interpreter_from_ending() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", HANGS],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
     assert (done.returncode, done.stdout) == (0, "['Interrupted'] 1\n"), done.stderr

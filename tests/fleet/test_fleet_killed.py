@@ -60,7 +60,7 @@ def killed_run(journal: Path, turnstile: workers.Turnstile, *, processes: bool) 
 
 
 def go_on(journal: Path, turnstile: workers.Turnstile) -> tuple[list[Outcome], Summary]:
-    with fan_out(boto3.Session(), ACCOUNTS, role="Reader", journal=journal) as run:
+    with fan_out(boto3.Session(), ACCOUNTS, role="Reader", journal=journal, job="audit") as run:
         outcomes = list(run.map(workers.Checked(turnstile.address)))
     return outcomes, run.summary
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,11 @@ def test_what_succeeded_stays_done_though_it_failed_later(path: Path) -> None:
         target(region=None),
         target(role=role_of("111122223333", "Admin")),
         target(role=None),
+        replace(target(), details="0123456789abcdef"),
     ],
-    ids=lambda one: f"{one}-{one.role}",
+    ids=lambda one: f"{one}-{one.role}-{one.details}",
 )
-def test_another_account_region_or_role_is_not_done(path: Path, other: Target) -> None:
+def test_another_account_region_role_or_policy_is_not_done(path: Path, other: Target) -> None:
     with Journal.open(path, job=JOB) as journal:
         journal.write(outcome())
     with Journal.open(path, job=JOB) as journal:
@@ -138,15 +140,18 @@ def test_what_else_is_known_of_an_account_does_not_count(path: Path) -> None:
 def test_the_regions_found_in_an_account_are_those_of_the_next_run(path: Path) -> None:
     role = role_of("111122223333")
     with Journal.open(path, job=JOB) as journal:
-        assert journal.regions_of("111122223333", role) is None
-        journal.write_regions("111122223333", role, ["us-east-1", "eu-west-1"])
-        journal.write_regions("444455556666", None, ())
-        journal.write_regions("444455556666", None, iter(["eu-west-3"]))
+        assert journal.regions_of("111122223333", role, since=STARTED) is None
+        journal.write_regions("111122223333", role, ["us-east-1", "eu-west-1"], at=STARTED)
+        journal.write_regions("444455556666", None, (), at=STARTED)
+        journal.write_regions("444455556666", None, iter(["eu-west-3"]), at=STARTED)
 
     with Journal.open(path, job=JOB) as journal:
-        assert journal.regions_of("111122223333", role) == ("us-east-1", "eu-west-1")
-        assert journal.regions_of("444455556666", None) == ("eu-west-3",)
-        assert journal.regions_of("111122223333", None) is None
+        found = journal.regions_of("111122223333", role, since=STARTED)
+        assert found == ("us-east-1", "eu-west-1")
+        assert journal.regions_of("444455556666", None, since=STARTED) == ("eu-west-3",)
+        assert journal.regions_of("111122223333", None, since=STARTED) is None
+        later = STARTED + timedelta(microseconds=1)
+        assert journal.regions_of("111122223333", role, since=later) is None
         assert journal.done == 0
 
 
@@ -337,7 +342,7 @@ def written_to(path: Path, job: str, what: list[Any]) -> list[tuple[bytes, Any]]
     with Journal.open(path, job=job) as journal:
         for one in what:
             if isinstance(one, str):
-                journal.write_regions("111122223333", None, ["eu-west-1"])
+                journal.write_regions("111122223333", None, ["eu-west-1"], at=STARTED)
             else:
                 journal.write(one)
     return list(zip(path.read_bytes().splitlines(), [None, *what], strict=True))
@@ -370,7 +375,7 @@ def test_after_a_kill_at_any_byte_what_is_done_are_the_whole_lines_that_are_ok(
 
     with Journal.open(path, job=JOB) as journal:
         done = [one for one in TARGETS if journal.is_done(one)]
-        regions = journal.regions_of("111122223333", None)
+        regions = journal.regions_of("111122223333", None, since=STARTED)
         journal.write(outcome(target("777788889999")))
 
     assert done == [one for one in TARGETS if one in succeeded]

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from rolecall.chain import partition_of_region
+from rolecall.chain import Ambient, RoleChain, partition_of_region
 from rolecall.fleet import Account, FanOut, fan_out
 from rolecall.fleet.regions import HOME_REGIONS, regions_in
 
@@ -32,14 +32,14 @@ BOTH = [("1", "eu-west-1"), ("1", "us-east-1"), ("2", "eu-west-1"), ("2", "us-ea
 @pytest.mark.parametrize(
     ("regions", "expected"),
     [
-        (None, [("1", None), ("2", None)]),
+        (None, [("1", "us-east-1"), ("2", "us-east-1")]),
         ("eu-west-1", [("1", "eu-west-1"), ("2", "eu-west-1")]),
         (["eu-west-1", "us-east-1"], BOTH),
         (("eu-west-1", "us-east-1", "eu-west-1"), BOTH),
         (dict.fromkeys(["eu-west-1", "us-east-1"]).keys(), BOTH),
         (generated(), BOTH),
         ({ONE: ["eu-west-1"], TWO: "us-east-1"}, [("1", "eu-west-1"), ("2", "us-east-1")]),
-        ({ONE: None, TWO: ["us-east-1"]}, [("1", None), ("2", "us-east-1")]),
+        ({ONE: None, TWO: ["eu-west-1"]}, [("1", "us-east-1"), ("2", "eu-west-1")]),
         (lambda account: generated(), BOTH),
     ],
 )
@@ -59,9 +59,11 @@ def test_an_account_s_own_regions_win(fan: Fan) -> None:
 def test_enabled_is_said_for_all_for_some_or_by_the_account() -> None:
     accounts = [Account(ONE), Account(TWO, regions="enabled")]
 
+    partitions = {ONE: "aws", TWO: "aws"}
+
     for spec in ("enabled", {ONE: "enabled"}, lambda account: "enabled"):
-        assert regions_in(spec, accounts, "aws") == {ONE: "enabled", TWO: "enabled"}
-    assert regions_in(["eu-west-1"], accounts, "aws") == {ONE: ("eu-west-1",), TWO: "enabled"}
+        assert regions_in(spec, accounts, partitions) == {ONE: "enabled", TWO: "enabled"}
+    assert regions_in(["eu-west-1"], accounts, partitions) == {ONE: ("eu-west-1",), TWO: "enabled"}
 
 
 @pytest.mark.parametrize("regions", [5, {ONE: 5}, {ONE: {"eu-west-1": 1}}, lambda account: 5])
@@ -109,6 +111,20 @@ def test_regions_are_of_the_session_s_partition() -> None:
     assert regions_of(run) == [("1", "cn-northwest-1")]
     with pytest.raises(ValueError, match="eu-west-1 is in partition aws, not in aws-cn"):
         fan_out(session, [ONE], role="Auditor", regions=["eu-west-1"])
+
+
+def test_each_account_s_regions_are_of_the_partition_its_role_is_in(fan: Fan) -> None:
+    gov = "arn:aws-us-gov:iam::{account}:role/"
+    hub = RoleChain(Ambient(), gov.format(account=ONE) + "Hub", gov + "Auditor")
+    role = {ONE: "Auditor", TWO: hub}
+    regions = {ONE: ["eu-west-1"], TWO: ["us-gov-east-1"]}
+
+    run = fan([ONE, TWO], role=role, regions=regions)
+
+    assert regions_of(run) == [("1", "eu-west-1"), ("2", "us-gov-east-1")]
+    assert [one.home for one in run._errands] == ["us-east-1", "us-gov-west-1"]
+    with pytest.raises(ValueError, match="us-east-1 is in partition aws, not in aws-us-gov"):
+        fan([ONE, TWO], role=role, regions=["us-east-1"])
 
 
 def test_regions_of_tomorrow_are_taken(fan: Fan) -> None:

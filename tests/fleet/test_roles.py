@@ -104,6 +104,48 @@ def test_a_chain_keeps_who_assumes_its_last_role() -> None:
     assert {RoleChain(Ambient(), arn(TWO, "Hub"))} == {way.parent for way in found.values()}
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"Policy": {"Version": "2012-10-17", "Statement": []}},
+        {"PolicyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]},
+        {"Tags": {"a": "b"}},
+        {"Tags": {"a": "b"}, "TransitiveTagKeys": ["a"]},
+        {"SourceIdentity": "alice"},
+    ],
+    ids=lambda one: "-".join(one),
+)
+@pytest.mark.parametrize("role", [None, lambda account: None if account.id == ONE else "Auditor"])
+def test_what_narrows_a_role_is_refused_where_there_is_none(
+    fan: Fan, role: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidChain, match=f"is None for account {ONE}.*{list(options)[-1]}"):
+        fan([ONE, TWO], role=role, **options)
+
+
+def test_names_and_external_ids_need_no_role(fan: Fan) -> None:
+    assert roles_of(fan([ONE], role=None, RoleSessionName="x", ExternalId="fake-id")) == [None]
+
+
+@pytest.mark.parametrize(
+    "hub",
+    [
+        Role(arn(TWO, "Hub"), policy={"Version": "2012-10-17", "Statement": []}),
+        Role(arn(TWO, "Hub"), tags={"a": "b"}),
+        Role(arn(TWO, "Hub"), source_identity="alice"),
+        Role(arn(TWO, "Other")),
+    ],
+)
+def test_a_plan_sees_how_the_hub_is_assumed(fan: Fan, hub: Role) -> None:
+    chains = [RoleChain(Ambient(), one, arn(ONE)) for one in (arn(TWO, "Hub"), hub)]
+    plain, other = (fan([ONE], role=chain).plan().targets[0].details for chain in chains)
+
+    assert plain != other
+    assert plain
+    with pytest.raises(ValueError, match="would be entered otherwise than the plan says"):
+        fan(fan([ONE], role=chains[1]).plan(), role=chains[0])
+
+
 # Partitions
 
 

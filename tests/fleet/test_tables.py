@@ -572,3 +572,53 @@ def test_every_record_has_the_columns_that_the_tables_promise() -> None:
 
     assert [list(record) for record in records] == [COLUMNS, COLUMNS]
     assert tuple(COLUMNS) == tables.COLUMNS
+
+
+# Files that a run goes on with
+
+
+@pytest.mark.parametrize(
+    "half", ["", '012345678901,"team', "0123,a,/prod/\U0001f600" + "x" * 70_000]
+)
+def test_a_csv_goes_on_after_its_last_whole_row(tmp_path: Path, half: str) -> None:
+    file = tmp_path / "out.csv"
+    whole = tmp_path / "whole.csv"
+    Outcomes([found(1), found(2, account="000000000002")]).to_csv(whole)
+    Outcomes([found(1)]).to_csv(file, append=True)
+    with file.open("ab") as torn:
+        torn.write(half.encode()[: len(half.encode()) - 1] if half else b"")
+
+    assert Outcomes([found(2, account="000000000002")]).to_csv(file, append=True) == 1
+
+    assert file.read_bytes() == whole.read_bytes()  # one header, and no half a row
+
+
+def test_a_header_that_was_torn_is_written_again(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    file.write_text("account,acc")
+
+    Outcomes([found(1)]).to_csv(file, append=True, columns=["account", "value"])
+
+    assert file.read_text() == f"account,value\n{ACCOUNT},1\n"
+
+
+def test_rows_are_not_added_to_other_columns(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    Outcomes([found(1)]).to_csv(file, columns=["account", "value"])
+    before = file.read_bytes()
+
+    with pytest.raises(ValueError, match="other columns in the file"):
+        Outcomes([found(2)]).to_csv(file, columns=["account", "ok"], append=True)
+
+    assert file.read_bytes() == before
+
+
+def test_json_lines_go_on_after_the_last_whole_one(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    Outcomes([found(1)]).to_jsonl(file)
+    with file.open("a") as torn:
+        torn.write('{"account": "01')
+
+    Outcomes([found(2)]).to_jsonl(file, append=True)
+
+    assert [json.loads(one)["value"] for one in file.read_text().splitlines()] == [1, 2]

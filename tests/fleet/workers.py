@@ -216,5 +216,6 @@ def audit(journal: str, port: int, accounts: list[str], *, processes: bool) -> N
         max_workers=1,
         chunk_size=1,
         journal=journal,
+        job="audit",
     ) as run:
         list(run.map(Checked(("127.0.0.1", port))))

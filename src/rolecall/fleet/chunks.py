@@ -6,6 +6,7 @@ sent some accounts at once, and runs them on threads of its own.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import math
 import multiprocessing
@@ -235,7 +236,7 @@ class Convoy(Driver):
         self._recalled = False
         self._here = here
         self._id = uuid.uuid4().hex
-        self._orders_file = OrdersFile.new()
+        self._orders_file: OrdersFile | None = None
         self._sent = 0
 
     def has_more(self) -> bool:
@@ -261,7 +262,7 @@ class Convoy(Driver):
             tolerance=self.tally.left,
             until=None if left == math.inf else self.clock.time() + left,
             chunk=f"{self._id}-{self._sent}",
-            orders=self._orders_file.path,
+            orders=self._orders_place().path,
         )
         try:
             future = self._submit(tuple(chunk), share)
@@ -318,7 +319,7 @@ class Convoy(Driver):
             self.stop("hung")
         told = {outcome.target for outcome, _ in report.outcomes} | {*report.not_run}
         silent = [one for one in _targets_of(chunk, report.found) if one not in told]
-        if silent and not (told & {errand.at(None) for errand in chunk}):
+        if silent:
             nothing = "the worker told nothing of it"
             failure = Failure(kind="executor", type="Silence", code=None, message=nothing)
             self._lost(silent, sent_at, now, failure)
@@ -335,7 +336,7 @@ class Convoy(Driver):
         if self.stopped is None or self._recalled:
             return
         self._recalled = True
-        self._orders_file.give("stop")
+        self._orders_place().give("stop")
         if self._here is not None:
             self._here.stop(self.stopped)
         if self._recalls:
@@ -345,7 +346,7 @@ class Convoy(Driver):
     def abandon(self) -> None:
         """Give up all that is out."""
         now = self.clock.boottime()
-        self._orders_file.give("kill")
+        self._orders_place().give("kill")
         if self._here is not None:
             self._here.kill()
         message = "was still running when the run was ended"
@@ -360,8 +361,17 @@ class Convoy(Driver):
 
     def close(self) -> None:
         """Take the orders away."""
-        if not self.killed:  # who was given up, has yet to see them
+        if self._orders_file is None:
+            return
+        if self.killed:  # who was given up, has yet to see them
+            atexit.register(self._orders_file.remove)
+        else:
             self._orders_file.remove()
+
+    def _orders_place(self) -> OrdersFile:
+        if self._orders_file is None:
+            self._orders_file = OrdersFile.new()
+        return self._orders_file
 
     def leave_out(self) -> tuple[Target, ...]:
         """Return all that was not run."""

@@ -176,7 +176,12 @@ class Crew(Driver):
         task = self._next(now)
         if task is None:
             return False
-        if len(self._threads) <= len(self._running) and not self._one_more():
+        try:
+            can = len(self._threads) > len(self._running) or self._one_more()
+        except RuntimeError:
+            self._ready.appendleft(task)
+            raise
+        if not can:
             self._ready.appendleft(task)
             return False
         task.began, task.began_wall = now, self.clock.time()
@@ -327,7 +332,7 @@ class Crew(Driver):
             Late: it was.
         """
         with self._claims:
-            if task.is_over():
+            if task.is_over() or self.killed:
                 raise Late("the target was given up before its function was called")
             if self._limits.timeout is not None:
                 task.deadline = self.clock.boottime() + self._limits.timeout
@@ -339,7 +344,7 @@ class Crew(Driver):
         try:
             child = task.stay.child(self._opener)
             session = self._opener.session(child, task.target.region)
-            refuse_when_over(session, task.is_over)
+            refuse_when_over(session, lambda: task.is_over() or self.killed)
             # Before its time begins to run: it may have to wait for its turn at STS.
             session.get_credentials().get_frozen_credentials()
             self._begin(task)

@@ -35,6 +35,7 @@ CHUNK_SIZE = 10
 
 #: A run that goes on has the regions that it had; after so long, an account may have others.
 _REGIONS_LAST = timedelta(days=1)
+_EVER = datetime.min.replace(tzinfo=timezone.utc)
 
 #: Whose executors' futures are cancelled only where the work has not begun.
 _TRUTHFUL = ("concurrent", "loky")
@@ -336,7 +337,11 @@ def _without_done(
         if errand.asks:
             regions = journal.regions_of(errand.account.id, errand.role, since=since)
         if regions is None:
-            yield errand
+            known: Iterable[str | None] = (
+                journal.regions_of(errand.account.id, errand.role, since=_EVER) or ()
+            )
+            done = frozenset(one for one in known if journal.is_done(errand.at(one)))
+            yield replace(errand, done=done)
             continue
         done = frozenset(one for one in regions if journal.is_done(errand.at(one)))
         tally.skipped += len(done)

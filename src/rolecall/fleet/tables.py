@@ -192,8 +192,7 @@ def _opened(
     descriptor = os.open(to, _WRITE | (0 if append else os.O_TRUNC), 0o600)
     with open(descriptor, "r+" if append else "w", encoding=encoding, newline="") as file:
         begun = append and _cut_half_a_row(descriptor, head.encode(encoding))
-        if begun:
-            file.seek(0, os.SEEK_END)
+        file.seek(0, os.SEEK_END)
         write = _writer(file)
         if head and not begun:
             write(head)

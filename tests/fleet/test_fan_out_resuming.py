@@ -1,0 +1,193 @@
+"""What a run leaves in its journal, and what the one that goes on with it does again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from fleet_scenes import Line, number
+
+from rolecall.errors import ConfigError, StoreError
+from rolecall.fleet import FanOut, Target
+from rolecall.fleet.journal import Journal
+from rolecall.fleet.plan import Plan
+
+Fan = Callable[..., FanOut]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.jsonl"
+
+
+def work(session: boto3.Session) -> None: ...
+
+
+class Work:
+    def __call__(self, session: boto3.Session) -> None: ...
+
+    def method(self, session: boto3.Session) -> None: ...
+
+
+# Whose journal it is
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda session: None, partial(work), Work(), Work().method, type],
+    ids=["lambda", "partial", "callable", "method", "class"],
+)
+def test_a_journal_needs_a_job_where_the_function_s_name_does_not_tell_what_is_done(
+    fan: Fan, path: Path, function: Any
+) -> None:
+    run = fan(2, journal=path)
+
+    with pytest.raises(ConfigError, match="has no name of its own"), run:
+        run.map(function)
+
+    assert not path.exists()
+    with fan(2, journal=path, job="audit") as named:
+        assert len(list(named.map(function))) == 2
+
+
+def test_a_function_of_a_module_needs_none(fan: Fan, path: Path) -> None:
+    for skipped in (0, 2):
+        with fan(2, journal=path) as run:
+            run.map(work)
+        assert run.summary.skipped == skipped
+
+
+def test_what_was_done_with_other_policies_is_not_done(fan: Fan, path: Path) -> None:
+    policy = {"Version": "2012-10-17", "Statement": []}
+    skipped = []
+
+    for options in ({}, {"Policy": policy}, {"Tags": {"a": "b"}}, {"Policy": policy}):
+        with fan(2, journal=path, **options) as run:
+            run.map(work)
+        skipped.append(run.summary.skipped)
+
+    assert skipped == [0, 0, 0, 2]
+
+
+# Whose outcomes nobody got
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+def test_what_its_reader_did_not_get_through_with_runs_again(
+    fan: Fan, path: Path, raised: type[BaseException]
+) -> None:
+    written = []
+
+    with pytest.raises(raised), fan(10, max_workers=4, journal=path) as run:  # noqa: PT012 - it is the block that is tested
+        for outcome in run.map(work):
+            if len(written) == 2:
+                raise raised
+            written.append(outcome.account.id)
+    with fan(10, journal=path) as again:
+        written += [outcome.account.id for outcome in again.map(work)]
+
+    assert again.summary.skipped == 2
+    assert len(written) == len(set(written)) == 10
+
+
+def test_a_failure_is_in_the_journal_before_anybody_takes_it(fan: Fan, path: Path) -> None:
+    def fails(session: boto3.Session) -> None:
+        raise KeyError
+
+    with pytest.raises(ValueError, match="mine"), fan(1, journal=path, job="x") as run:  # noqa: PT012 - the same
+        for _ in run.map(fails):
+            raise ValueError("mine")
+
+    assert '"ok":false' in path.read_text().replace(" ", "")
+
+
+# A journal that takes no more
+
+
+def test_a_journal_that_takes_no_regions_cuts_off_nothing_that_runs(
+    fan: Fan,
+    line: Line,
+    path: Path,
+    accounts: Callable[[int], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line.free = 0
+    first, second, third = accounts(3)
+
+    def full(*_: Any, **__: Any) -> None:
+        line.held.open()
+        raise StoreError("the disk is full")
+
+    def enabled(session: Any, region: str) -> tuple[str, ...]:
+        line.held.wait_for_arrival()
+        return ("eu-west-1",)
+
+    monkeypatch.setattr("rolecall.fleet.crew.enabled", enabled)
+    monkeypatch.setattr(Journal, "write_regions", full)
+    regions = {first: ["us-east-1"], second: "enabled", third: "enabled"}
+    outcomes = []
+
+    with (
+        pytest.raises(StoreError, match="disk is full"),
+        fan(3, regions=regions, max_workers=2, journal=path, job="x") as run,
+    ):
+        outcomes.extend(run.map(line))
+
+    assert [(number(one.target), one.ok) for one in outcomes] == [(1, True)]
+    assert (run.summary.ok, len(run.summary.not_run)) == (1, 2)
+    assert run.summary.stopped == "journal"
+
+
+# A plan that does not say all
+
+
+def test_what_a_plan_could_not_look_up_was_not_run(
+    fan: Fan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enabled(session: Any, region: str) -> tuple[str, ...]:
+        raise KeyError("no answer")
+
+    monkeypatch.setattr("rolecall.fleet.crew.enabled", enabled)
+    failed = fan(["111122220009"], regions="enabled").plan().failed
+    plan = Plan(targets=fan(2).plan().targets, failed=failed)
+
+    with fan(plan) as run:
+        run.map(work)
+
+    assert (run.summary.ok, run.summary.all_ok) == (2, False)
+    assert [number(target) for target in run.summary.not_run] == [9]
+
+
+def test_a_plan_has_accounts_that_nobody_was_left_to_ask_among_its_failures(
+    fan: Fan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rolecall.fleet.crew.Limits.most_lost", 0)
+
+    plan = fan(3, regions="enabled").plan()
+
+    assert plan.targets == ()
+    assert [(number(one.target), one.error.type) for one in plan.failed if one.error] == [
+        (1, "NotAsked"),
+        (2, "NotAsked"),
+        (3, "NotAsked"),
+    ]
+
+
+def test_targets_are_counted_as_far_as_they_are_known(
+    fan: Fan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "rolecall.fleet.crew.enabled", lambda session, region: ("eu-west-1", "us-east-1")
+    )
+    seen: list[Target] = []
+    run = fan(3, regions="enabled")
+    assert run.targets == 3
+
+    with run:
+        run.map(lambda session, target: seen.append(target))
+
+    assert run.targets == len(seen) == 6
