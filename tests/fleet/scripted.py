@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from rolecall.fleet.chunks import Report, Share, Travelling
 from rolecall.fleet.errands import Errand
 from rolecall.fleet.outcomes import Failure, Outcome
 from rolecall.fleet.tally import Stop
 from rolecall.fleet.targets import Target
 from rolecall.fleet.travel import unpacked
+from rolecall.fleet.worker import Report, Share, Travelling
 
 START = datetime(2030, 1, 1, tzinfo=timezone.utc)
 FAILED = Failure(kind="function", type="ValueError", code=None, message="no")

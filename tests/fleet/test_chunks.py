@@ -23,12 +23,12 @@ from scripted import START, Scripted, Truthful
 from rolecall.clock import SYSTEM_CLOCK, Clock
 from rolecall.errors import StoreError
 from rolecall.fleet import fan_out
-from rolecall.fleet.chunks import Report, Share, run_chunk
 from rolecall.fleet.orders import OrdersFile
 from rolecall.fleet.outcomes import Outcome
 from rolecall.fleet.run import FanOut
 from rolecall.fleet.targets import Account
 from rolecall.fleet.travel import packed_bytes
+from rolecall.fleet.worker import Report, Share, run_chunk
 from rolecall.testing import StrictCloud
 
 REGIONS = ("eu-west-1", "eu-west-2", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1")
@@ -687,14 +687,14 @@ def test_a_worker_in_which_too_many_fail_stops_all_others(base: boto3.Session) -
 def test_a_worker_opens_its_session_anew_when_what_is_around_it_has_changed(
     base: boto3.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from rolecall.fleet import chunks
+    from rolecall.fleet import worker
 
     opened: list[Any] = []
-    before = chunks.Travelling.opener
+    before = worker.Travelling.opener
     monkeypatch.setattr(
-        chunks.Travelling, "opener", lambda self: opened.append(self) or before(self)
+        worker.Travelling, "opener", lambda self: opened.append(self) or before(self)
     )
-    monkeypatch.setattr(chunks, "_opened", type(chunks._opened)(4))
+    monkeypatch.setattr(worker, "_opened", type(worker._opened)(4))
     sent = one_chunk(base, workers.region_of, 1)
 
     run_chunk(*sent)
@@ -752,10 +752,10 @@ def test_two_chunks_that_begin_together_in_one_process_share_its_sessions(
 ) -> None:
     opened: list[Any] = []
     sent = one_chunk(base, workers.region_of, 2, chunk_size=1)
-    from rolecall.fleet import chunks
+    from rolecall.fleet import worker
 
     arrived = threading.Semaphore(0)
-    before = chunks.Travelling.opener
+    before = worker.Travelling.opener
 
     def opener(self: Any) -> Any:
         opened.append(self)
@@ -764,8 +764,8 @@ def test_two_chunks_that_begin_together_in_one_process_share_its_sessions(
         arrived.acquire(timeout=0.3)
         return before(self)
 
-    monkeypatch.setattr(chunks.Travelling, "opener", opener)
-    monkeypatch.setattr(chunks, "_opened", type(chunks._opened)(4))
+    monkeypatch.setattr(worker.Travelling, "opener", opener)
+    monkeypatch.setattr(worker, "_opened", type(worker._opened)(4))
     both = threading.Barrier(2)
 
     def run() -> Report:

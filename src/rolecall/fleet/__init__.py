@@ -5,7 +5,6 @@ from __future__ import annotations
 from .accounts_file import read_accounts
 from .arguments import fan_out
 from .calls import paginate
-from .chunks import ignore_interrupts
 from .failures import failure_of
 from .organization import Organization
 from .outcomes import Failure, Kind, Outcome, Outcomes
@@ -13,6 +12,7 @@ from .plan import Plan
 from .run import FanOut
 from .tally import Summary
 from .targets import Account, Target
+from .worker import ignore_interrupts
 
 __all__ = [
     "Account",

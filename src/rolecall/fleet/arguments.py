@@ -28,6 +28,8 @@ from .targets import Account, accounts_of
 #: Targets at once. A call to AWS takes some 50 to 100 ms of waiting, and some of CPU.
 MAX_WORKERS = 20
 
+_NOTHING = "there are no targets: a run over nothing would look as if all were well"
+
 
 def fan_out(
     session: AnySession,
@@ -99,8 +101,6 @@ def fan_out(
         ConfigError: *session* cannot be sent to *executor*'s processes.
     """
     refuse_unless_session(session)
-    if isinstance(targets, (tuple, list, Plan)) and not len(targets):
-        raise ValueError("there are no targets: a run over nothing would look as if all were well")
     refuse_types(refresh_policy=refresh_policy, sts_client_kwargs=sts_client_kwargs)
     refuse(
         at_least_one={
@@ -150,10 +150,14 @@ def fan_out(
     if isinstance(targets, Plan):
         if regions is not None:
             raise TypeError("a plan says which regions: leave regions out")
+        if not len(targets):
+            raise ValueError(_NOTHING)
         plan = targets if part is None else targets.shard(*part)
         errands = planned(plan, base, role, options, sts.get("region_name"))
     else:
         accounts = accounts_of(targets)
+        if not accounts:
+            raise ValueError(_NOTHING)
         if part is not None:
             accounts = tuple(one for one in accounts if in_shard(one.id, *part))
         errands = errands_of(base, accounts, role, regions, options, sts.get("region_name"))

@@ -171,15 +171,16 @@ class Driver(ABC):
 
     def record(self, outcome: Outcome) -> None:
         """Take down one outcome; in the driver's thread."""
-        if not outcome.ok or not (self._wanted or self._begun):
-            self._note(outcome)
         too_many = self.tally.count(outcome)
         with self._changed:
-            if self._wanted:
+            wanted = self._wanted
+            if wanted:
                 self._outbox.append(outcome)
             if too_many and self.stopped is None:
                 self.stopped = "tolerance"
             self._changed.notify_all()
+        if not outcome.ok or not (wanted or self._begun):
+            self._note(outcome)
 
     def _note(self, outcome: Outcome) -> None:
         """Write *outcome* into the journal, if there is one; in any thread, once each."""

@@ -14,7 +14,7 @@ from ..sessions.pickling import packed, travelling_cache
 from ..sessions.recipe import Recipe
 from ..sources.origin import load_credentials
 from ..sources.upstream import botocore_session
-from .chunks import Convoy, Here, Travelling, run_chunk, sender
+from .chunks import Convoy
 from .crew import Crew, Limits
 from .driver import Driver
 from .errands import Errand
@@ -28,6 +28,7 @@ from .tally import Summary, Tally
 from .targets import Account, Target
 from .travel import packed_bytes
 from .work import Work, is_known_by_name, name_of, work_of
+from .worker import Here, Travelling, run_chunk, sender
 
 #: Targets that are sent to a worker of an executor together, unless that leaves fewer than four
 #: chunks to be out at once.

@@ -57,7 +57,8 @@ class Summary:
         if self.skipped:
             parts.append(f"{self.skipped} done before")
         if self.not_run or self.stopped:
-            parts.append(f"{len(self.not_run)} not run ({self.stopped})")
+            why = self.stopped or "the plan has no regions for them"
+            parts.append(f"{len(self.not_run)} not run ({why})")
         return ", ".join(parts)
 
 
