@@ -706,6 +706,20 @@ def test_a_worker_opens_its_session_anew_when_what_is_around_it_has_changed(
     assert len(opened) == 2
 
 
+def test_a_run_after_one_that_was_killed_has_sessions_of_its_own(base: boto3.Session) -> None:
+    orders = OrdersFile.new()
+    orders.give("kill")
+    sent = one_chunk(base, workers.region_of, 1)
+    killed = [replace(one, orders=orders.path) if isinstance(one, Share) else one for one in sent]
+
+    first = run_chunk(*killed)
+    orders.remove()
+    second = run_chunk(*sent)
+
+    assert (list(first.outcomes), len(first.not_run)) == ([], 1)
+    assert [outcome.error for outcome, _ in second.outcomes] == [None]
+
+
 def test_a_chunk_that_begins_after_the_deadline_runs_nothing(base: boto3.Session) -> None:
     report = run_chunk(*given_with(base, until=1_000.0))
 
