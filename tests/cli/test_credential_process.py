@@ -523,7 +523,7 @@ def test_a_command_that_waits_for_its_person_is_waited_for(
     tmp_path: Path,
 ) -> None:
     """As one that wants a key touched: what is stored would do, but the person is at it."""
-    monkeypatch.setattr(credential_process, "STALE_SECONDS", 0.1)
+    monkeypatch.setattr(credential_process, "STALE_SECONDS", 0.5)
     desk.add_role("guarded", mfa_serial=SERIAL)
     rolecall("credential-process", "guarded", "--mfa-command", "echo 975310")
     old = age(desk, STALE, "guarded", alone=True)
