@@ -377,7 +377,8 @@ def test_a_signal_ends_the_run_and_its_programs(desk: Desk, tmp_path: Path) -> N
     assert row["error_type"] in ("Interrupted", "ExitCode")
     assert f"rolecall: not run: {TWO}\n" in err
     assert f"{ONE}: was told\n" in err
-    assert "rolecall: 0 ok, 1 failed (timeout 1), 1 not run (interrupted)\n" in err
+    assert "rolecall: 0 ok, 1 failed (" in err
+    assert err.endswith("), 1 not run (interrupted)\n")
     assert desk.rolecall_files == []
 
 
