@@ -50,6 +50,10 @@ class ExitCode(Exception):
         )
 
 
+class Interrupted(TimeoutError):
+    """The program was ended because the run was."""
+
+
 class OutputTooLarge(Exception):
     """A program printed more than fits into a table."""
 
@@ -95,6 +99,7 @@ class Programs:
         Raises:
             ExitCode: it ended with another code than 0.
             OutputTooLarge: it printed too much.
+            Interrupted: the run was ended meanwhile.
             FetchError: the role cannot be assumed.
             ConfigError: the session has keys that are not handed on.
         """
@@ -156,6 +161,8 @@ class Programs:
             with self._changed:
                 self._running.discard(child)
                 self._changed.notify_all()
+        if self._over:  # whatever it made of that
+            raise Interrupted("was still running when the run was ended")
         if child.too_much:
             raise OutputTooLarge(f"it printed more than {MOST_OUTPUT_BYTES >> 20} MiB")
         if code:
