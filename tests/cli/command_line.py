@@ -32,12 +32,18 @@ sts = botocore.session.get_session().create_client("sts", region_name="us-east-1
 print(sts.get_caller_identity()["Arn"])
 """
 
+#: Makes what follows a job of its own, where no shell does: in an orphaned process group, such as
+#: CI's, nothing stops [POSIX].
+A_JOB = """
+import os
+if os.getpgrp() != os.getpid():
+    os.setpgrp()
+"""
+
 #: What `exec` does around a child, without AWS.
 PARENT = """
 import os, sys
 from rolecall.cli.children import as_given, run, signals_kept, without_core_dumps
-if os.getpgrp() != os.getpid():
-    os.setpgrp()  # a job of its own: in an orphaned group, such as CI's, nothing stops [POSIX]
 core = without_core_dumps()
 with signals_kept():
     sys.exit(run(sys.argv[1:], as_given(os.environ), core=core))

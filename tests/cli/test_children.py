@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import COUNTER, PARENT, SAME_CODE
+from command_line import A_JOB, COUNTER, PARENT, SAME_CODE
 
 SECONDS = 30
 
@@ -28,9 +28,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def parent_of(
     *program: str, environ: Mapping[str, str], **keywords: Any
 ) -> Iterator[subprocess.Popen[str]]:
-    """Give a process that runs *program* as its child."""
+    """Give a process that runs *program* as its child, as a job of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, *program],
+        [sys.executable, "-c", A_JOB + PARENT, *program],
         env=dict(environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -221,6 +221,10 @@ def test_it_is_one_job_with_the_rest_of_its_pipeline(terminal: Terminal) -> None
     terminal.expect(PROMPT)
     terminal.type("fg")
     terminal.expect(r"run cat [^\n]*\n")
+    # The shell says so before it gives the job the terminal: a key that is pressed at once is
+    # the shell's. What the job itself answers is not.
+    terminal.type("again")
+    terminal.expect("again\r\n")
     terminal.press("c")
     terminal.expect(PROMPT)
 
@@ -278,6 +282,8 @@ def test_a_sub_shell_is_a_shell(desk: Desk) -> None:
         terminal.expect(inner)
         terminal.type("fg")
         terminal.expect("cat\r\n")
+        terminal.type("y")
+        terminal.expect("y\r\n")
         terminal.press("c")
         terminal.expect(inner)
 
