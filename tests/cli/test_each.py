@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from command_line import SERIAL, Desk, Ended
 
-from rolecall.cli import each_options, each_printed
+from rolecall.cli.each import options as each_options
+from rolecall.cli.each import printed as each_printed
 from rolecall.testing import StrictCloud
 
 Run = Callable[..., Ended]

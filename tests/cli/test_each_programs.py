@@ -18,9 +18,10 @@ from command_line import SECONDS, WHO, Desk, Ended
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolecall.cli import each_child, each_program
-from rolecall.cli.each_program import value_of
-from rolecall.cli.each_signals import Interruptions
+from rolecall.cli.each import child as each_child
+from rolecall.cli.each import program as each_program
+from rolecall.cli.each.program import value_of
+from rolecall.cli.each.signals import Interruptions
 from rolecall.testing import StrictCloud
 
 Run = Callable[..., Ended]

@@ -15,7 +15,7 @@ import pexpect
 import pytest
 from command_line import ROLECALL, SERIAL, Desk, Ended
 
-from rolecall.cli.each_progress import Screen
+from rolecall.cli.each.progress import Screen
 from rolecall.fleet import Summary
 
 SECONDS = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from rolecall.fleet.outcomes import Failure, Kind, Outcome
+from rolecall.fleet.results.outcomes import Failure, Kind, Outcome
 from rolecall.fleet.targets import Account, Target
 
 EPOCH = datetime(2026, 11, 1, 12, 0, 0, 250, tzinfo=timezone.utc)

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from rolecall.fleet.errands import Errand
-from rolecall.fleet.outcomes import Failure, Outcome
-from rolecall.fleet.tally import Stop
+from rolecall.fleet.results.outcomes import Failure, Outcome
+from rolecall.fleet.results.tally import Stop
+from rolecall.fleet.running.travel import unpacked
+from rolecall.fleet.running.worker import Report, Share, Travelling
 from rolecall.fleet.targets import Target
-from rolecall.fleet.travel import unpacked
-from rolecall.fleet.worker import Report, Share, Travelling
 
 START = datetime(2030, 1, 1, tzinfo=timezone.utc)
 FAILED = Failure(kind="function", type="ValueError", code=None, message="no")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rolecall.errors import ConfigError
-from rolecall.fleet.accounts_file import read_accounts
+from rolecall.fleet.accounts.file import read_accounts
 from rolecall.fleet.targets import Account
 
 ONE, TWO, ZERO = "111122223333", "444455556666", "012345678901"

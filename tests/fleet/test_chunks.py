@@ -23,12 +23,12 @@ from scripted import START, Scripted, Truthful
 from rolecall.clock import SYSTEM_CLOCK, Clock
 from rolecall.errors import StoreError
 from rolecall.fleet import fan_out
-from rolecall.fleet.orders import OrdersFile
-from rolecall.fleet.outcomes import Outcome
+from rolecall.fleet.results.outcomes import Outcome
 from rolecall.fleet.run import FanOut
+from rolecall.fleet.running.orders import OrdersFile
+from rolecall.fleet.running.travel import packed_bytes
+from rolecall.fleet.running.worker import Report, Share, run_chunk
 from rolecall.fleet.targets import Account
-from rolecall.fleet.travel import packed_bytes
-from rolecall.fleet.worker import Report, Share, run_chunk
 from rolecall.testing import StrictCloud
 
 REGIONS = ("eu-west-1", "eu-west-2", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1")
@@ -687,7 +687,7 @@ def test_a_worker_in_which_too_many_fail_stops_all_others(base: boto3.Session) -
 def test_a_worker_opens_its_session_anew_when_what_is_around_it_has_changed(
     base: boto3.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from rolecall.fleet import worker
+    from rolecall.fleet.running import worker
 
     opened: list[Any] = []
     before = worker.Travelling.opener
@@ -766,7 +766,7 @@ def test_two_chunks_that_begin_together_in_one_process_share_its_sessions(
 ) -> None:
     opened: list[Any] = []
     sent = one_chunk(base, workers.region_of, 2, chunk_size=1)
-    from rolecall.fleet import worker
+    from rolecall.fleet.running import worker
 
     arrived = threading.Semaphore(0)
     before = worker.Travelling.opener

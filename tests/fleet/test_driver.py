@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rolecall.fleet.driver import Driver
-from rolecall.fleet.outcomes import Failure, Outcome
-from rolecall.fleet.tally import Tally
+from rolecall.fleet.results.outcomes import Failure, Outcome
+from rolecall.fleet.results.tally import Tally
+from rolecall.fleet.running.driver import Driver
 from rolecall.fleet.targets import Account, Target
 from rolecall.testing import FakeClock, Gate
 

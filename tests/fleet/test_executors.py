@@ -19,7 +19,7 @@ import workers
 import rolecall
 from rolecall.clock import SystemClock
 from rolecall.fleet import Plan, fan_out
-from rolecall.fleet.outcomes import Outcome
+from rolecall.fleet.results.outcomes import Outcome
 from rolecall.fleet.targets import Account
 from rolecall.testing import Gate, StrictCloud
 

@@ -17,7 +17,7 @@ import workers
 import rolecall
 from rolecall.errors import ConfigError
 from rolecall.fleet import fan_out
-from rolecall.fleet.outcomes import Outcome
+from rolecall.fleet.results.outcomes import Outcome
 from rolecall.fleet.targets import Account
 from rolecall.testing import StrictCloud
 

@@ -40,7 +40,7 @@ from rolecall.errors import (
     Throttled,
     Unreachable,
 )
-from rolecall.fleet.failures import failure_of, release
+from rolecall.fleet.results.failures import failure_of, release
 from rolecall.sources.refusals import translate
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "failures.json").read_text("utf-8"))

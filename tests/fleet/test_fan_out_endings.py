@@ -16,9 +16,9 @@ from test_fan_out_stopping import interrupt
 import rolecall
 from rolecall.errors import FetchError
 from rolecall.fleet import FanOut
-from rolecall.fleet.crew import Crew, Result, Stay, Task
-from rolecall.fleet.pacing import Ended
-from rolecall.fleet.tally import Tally
+from rolecall.fleet.results.tally import Tally
+from rolecall.fleet.running.crew import Crew, Result, Stay, Task
+from rolecall.fleet.running.pacing import Ended
 from rolecall.testing import FakeClock, Gate
 
 Fan = Callable[..., FanOut]
@@ -183,7 +183,7 @@ def test_what_was_given_up_calls_no_aws_by_sessions_made_from_its_own_either(
 def test_threads_that_hang_are_counted_over_all_chunks_of_a_process(
     fan: Fan, line: Line, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolecall.fleet.crew.Limits.most_lost", 1)
+    monkeypatch.setattr("rolecall.fleet.running.crew.Limits.most_lost", 1)
     line.free = 0
 
     with ThreadPoolExecutor(1) as pool:

@@ -13,8 +13,8 @@ from fleet_scenes import Line, number
 
 from rolecall.errors import ConfigError, StoreError
 from rolecall.fleet import FanOut, Target
-from rolecall.fleet.journal import Journal
 from rolecall.fleet.plan import Plan
+from rolecall.fleet.results.journal import Journal
 
 Fan = Callable[..., FanOut]
 
@@ -126,7 +126,7 @@ def test_a_journal_that_takes_no_regions_cuts_off_nothing_that_runs(
         line.held.wait_for_arrival()
         return ("eu-west-1",)
 
-    monkeypatch.setattr("rolecall.fleet.crew.enabled", enabled)
+    monkeypatch.setattr("rolecall.fleet.running.crew.enabled", enabled)
     monkeypatch.setattr(Journal, "write_regions", full)
     regions = {first: ["us-east-1"], second: "enabled", third: "enabled"}
     outcomes = []
@@ -151,7 +151,7 @@ def test_what_a_plan_could_not_look_up_was_not_run(
     def enabled(session: Any, region: str) -> tuple[str, ...]:
         raise KeyError("no answer")
 
-    monkeypatch.setattr("rolecall.fleet.crew.enabled", enabled)
+    monkeypatch.setattr("rolecall.fleet.running.crew.enabled", enabled)
     failed = fan(["111122220009"], regions="enabled").plan().failed
     plan = Plan(targets=fan(2).plan().targets, failed=failed)
 
@@ -165,7 +165,7 @@ def test_what_a_plan_could_not_look_up_was_not_run(
 def test_a_plan_has_accounts_that_nobody_was_left_to_ask_among_its_failures(
     fan: Fan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolecall.fleet.crew.Limits.most_lost", 0)
+    monkeypatch.setattr("rolecall.fleet.running.crew.Limits.most_lost", 0)
 
     plan = fan(3, regions="enabled").plan()
 
@@ -181,7 +181,7 @@ def test_targets_are_counted_as_far_as_they_are_known(
     fan: Fan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "rolecall.fleet.crew.enabled", lambda session, region: ("eu-west-1", "us-east-1")
+        "rolecall.fleet.running.crew.enabled", lambda session, region: ("eu-west-1", "us-east-1")
     )
     seen: list[Target] = []
     run = fan(3, regions="enabled")

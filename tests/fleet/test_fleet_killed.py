@@ -14,8 +14,8 @@ import pytest
 import workers
 
 from rolecall.fleet import fan_out
-from rolecall.fleet.outcomes import Outcome
-from rolecall.fleet.tally import Summary
+from rolecall.fleet.results.outcomes import Outcome
+from rolecall.fleet.results.tally import Summary
 from rolecall.testing import StrictCloud
 
 HERE = Path(__file__).parent

@@ -23,8 +23,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from rolecall.errors import ConfigError, StoreError
-from rolecall.fleet.journal import Journal
-from rolecall.fleet.outcomes import Failure, Outcome
+from rolecall.fleet.results.journal import Journal
+from rolecall.fleet.results.outcomes import Failure, Outcome
 from rolecall.fleet.targets import Account, Target
 from rolecall.testing.source import FAKE_SECRET
 
@@ -629,8 +629,8 @@ KILLED = """
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from rolecall.fleet.journal import Journal
-from rolecall.fleet.outcomes import Outcome
+from rolecall.fleet.results.journal import Journal
+from rolecall.fleet.results.outcomes import Outcome
 from rolecall.fleet.targets import Account, Target
 
 path = Path(sys.argv[1])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from organizations import PAGE, OrganizationsServer, World, as_known, world
 
-from rolecall.fleet.organization import Organization
+from rolecall.fleet.accounts.organization import Organization
 
 ACCOUNTS = 5_000
 

@@ -17,9 +17,9 @@ import pytest
 from organizations import Member, OrganizationsServer, World, world
 
 from rolecall.errors import AccessDenied, ConfigError
-from rolecall.fleet import organization_cache
-from rolecall.fleet.organization import Organization
-from rolecall.fleet.organization_cache import OrganizationCache
+from rolecall.fleet.accounts import cache as organization_cache
+from rolecall.fleet.accounts.cache import OrganizationCache
+from rolecall.fleet.accounts.organization import Organization
 from rolecall.testing import FakeClock
 
 FEW = world(20)

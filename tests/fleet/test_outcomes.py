@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from found_outcomes import EPOCH, failed, found
 
-from rolecall.fleet.outcomes import Outcome, Outcomes
+from rolecall.fleet.results.outcomes import Outcome, Outcomes
 
 
 def stream(count: int = 2) -> Iterator[Outcome]:

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rolecall.fleet import fan_out
-from rolecall.fleet.pacing import BURST_SECONDS, MOST_ATTEMPTS, Pace
+from rolecall.fleet.running.pacing import BURST_SECONDS, MOST_ATTEMPTS, Pace
 from rolecall.testing import FakeClock, StrictCloud
 
 LATENCY_SECONDS = 0.03

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolecall.errors import ConfigError
-from rolecall.fleet.outcomes import Failure, Kind, Outcome
 from rolecall.fleet.plan import Plan
+from rolecall.fleet.results.outcomes import Failure, Kind, Outcome
 from rolecall.fleet.targets import Account, Target
 from rolecall.testing.source import FAKE_SECRET
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from organizations import MANAGEMENT, ROOT, World, world
 
 from rolecall.errors import ConfigError
-from rolecall.fleet.directory import Directory, Unit
-from rolecall.fleet.selection import STATES, candidates, criteria, tagged
+from rolecall.fleet.accounts.directory import Directory, Unit
+from rolecall.fleet.accounts.selection import STATES, candidates, criteria, tagged
 from rolecall.fleet.targets import Account
 
 FEW = world(40)

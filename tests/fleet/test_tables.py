@@ -25,9 +25,9 @@ import pyarrow.parquet
 import pytest
 from found_outcomes import ACCOUNT, EPOCH, failed, found
 
-from rolecall.fleet import tables
-from rolecall.fleet.outcomes import Outcome, Outcomes
-from rolecall.fleet.plain import json_text, plain
+from rolecall.fleet.results import tables
+from rolecall.fleet.results.outcomes import Outcome, Outcomes
+from rolecall.fleet.results.plain import json_text, plain
 
 TRICKY = 'Zoë, "the, 東京"\nsecond line\r\nthird\rfourth ;\t\'='
 COLUMNS = [
@@ -556,7 +556,7 @@ def test_a_library_that_is_missing_is_named_with_how_to_get_it(
 
 def test_the_tables_load_neither_pandas_nor_pyarrow() -> None:
     code = (
-        "import sys, rolecall.fleet.outcomes, rolecall.fleet.calls\n"
+        "import sys, rolecall.fleet.results.outcomes, rolecall.fleet.calls\n"
         "print(sorted({'pandas', 'pyarrow', 'numpy', 'asyncio'} & set(sys.modules)))"
     )
 

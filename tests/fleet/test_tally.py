@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from rolecall.fleet import Account, Failure, Outcome, Summary, Target
-from rolecall.fleet.outcomes import Kind
-from rolecall.fleet.tally import Tally
+from rolecall.fleet.results.outcomes import Kind
+from rolecall.fleet.results.tally import Tally
 
 ONE, TWO = "111122223333", "222233334444"
 

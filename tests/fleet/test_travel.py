@@ -22,8 +22,8 @@ import rolecall
 from rolecall.chain import GivenSession, Role, RoleChain, SessionToken
 from rolecall.errors import ConfigError
 from rolecall.fleet import fan_out
-from rolecall.fleet.travel import packed_bytes, unpacked
-from rolecall.fleet.worker import run_chunk
+from rolecall.fleet.running.travel import packed_bytes, unpacked
+from rolecall.fleet.running.worker import run_chunk
 
 ACCOUNTS = ["111122223333", "444455556666"]
 SECRET = "fake-secret-that-stays-here"

@@ -167,7 +167,7 @@ def test_a_chain_of_two_lives_through_rotations_of_both_hops(
     assert set(kinds(events)) == {"refreshed"}
     names = [event.name for event in events]
     assert names.count(f"hop 1: {spoke_arn}") >= 4
-    assert names.count(f"hop 0: {hub_arn}") >= 2
+    assert names.count(hub_arn) >= 2
 
 
 def test_a_session_keeps_its_name_through_its_rotations(
@@ -202,7 +202,7 @@ def test_a_role_that_does_not_trust_the_caller_is_denied(
         read(session)
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}" in str(caught.value)
+    assert f"{arn}: " in str(caught.value)
     assert "trust policy" in caught.value.hint
     assert not caught.value.retryable
 
@@ -253,7 +253,7 @@ def test_a_role_that_is_not_there_is_a_clear_error(ceph: Ceph, alice: User) -> N
         read(rolecall.assume_role(ceph.session(alice), arn))
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}" in str(caught.value)
+    assert f"{arn}: " in str(caught.value)
     assert caught.value.context["status"] == 404
 
 
@@ -324,7 +324,7 @@ def test_more_than_the_role_allows_is_refused_with_the_role_named(
         read(rolecall.assume_role(ceph.session(alice), arn, DurationSeconds=3601))
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}: STS says InvalidArgument" in str(caught.value)
+    assert f"{arn}: STS says InvalidArgument" in str(caught.value)
     assert not caught.value.retryable
 
 
@@ -367,7 +367,7 @@ def test_a_policy_that_the_gateway_cannot_read_is_a_clear_error(
         read(rolecall.assume_role(ceph.session(alice), arn, Policy=blank))
 
     assert isinstance(caught.value, ClientError)
-    assert f"hop 0: {arn}: STS says MalformedPolicyDocument" in str(caught.value)
+    assert f"{arn}: STS says MalformedPolicyDocument" in str(caught.value)
     assert not caught.value.retryable
 
 
@@ -406,7 +406,7 @@ def test_a_deleted_role_is_told_when_its_session_would_have_been_renewed(
     with pytest.raises(rolecall.FetchError) as caught:
         read(session)
 
-    assert f"hop 0: {arn}" in str(caught.value)
+    assert f"{arn}: " in str(caught.value)
     assert caught.value.context["status"] == 404
 
 

@@ -149,7 +149,7 @@ def test_what_a_parents_refresh_raises_shows_no_secret(assume: Assume, user: bot
 def test_a_parents_own_refusal_comes_as_it_is(assume: Assume, cloud: StrictCloud) -> None:
     cloud.trust(HUB, ["arn:aws:iam::123456789012:user/nobody"])
 
-    with pytest.raises(rolecall.AccessDenied, match=f"hop 0: {HUB}"):
+    with pytest.raises(rolecall.AccessDenied, match=f"^{HUB}: "):
         assume(SPOKE, session=assume()).get_credentials().get_frozen_credentials()
 
 

@@ -34,7 +34,7 @@ COMMANDS = {
     "credential-process": Entry("process", "Print credentials for a profile's credential_process."),
     "export": Entry("export", "Print a role's keys for a shell or a file."),
     "serve": Entry("serve", "Serve roles to programs that are started elsewhere."),
-    "each": Entry("each", "Run a program or an AWS call in many accounts."),
+    "each": Entry("each.command", "Run a program or an AWS call in many accounts."),
     "top": Entry("top", "Watch the roles that exec and serve keep alive."),
     "console": Entry("console", "Print a link that signs a browser in as a role."),
     "whoami": Entry("whoami", "Tell who a role is, how it gets there and until when."),

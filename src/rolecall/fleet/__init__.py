@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .accounts_file import read_accounts
+from .accounts.file import read_accounts
+from .accounts.organization import Organization
 from .arguments import fan_out
 from .calls import paginate
-from .failures import failure_of
-from .organization import Organization
-from .outcomes import Failure, Kind, Outcome, Outcomes
 from .plan import Plan
+from .results.failures import failure_of
+from .results.outcomes import Failure, Kind, Outcome, Outcomes
+from .results.tally import Summary
 from .run import FanOut
-from .tally import Summary
+from .running.worker import ignore_interrupts
 from .targets import Account, Target
-from .worker import ignore_interrupts
 
 __all__ = [
     "Account",

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..sources.quote import redact
 from ..stores import private
 from ..stores.complaints import reason
-from .outcomes import Failure, Kind, Outcome
+from .results.outcomes import Failure, Kind, Outcome
 from .shards import in_shard, parse_shard
 from .targets import Account, Target
 

@@ -14,21 +14,21 @@ from ..sessions.pickling import packed, travelling_cache
 from ..sessions.recipe import Recipe
 from ..sources.origin import load_credentials
 from ..sources.upstream import botocore_session
-from .chunks import Convoy
-from .crew import Crew, Limits
-from .driver import Driver
 from .errands import Errand
-from .journal import Journal
-from .opening import Opener
-from .outcomes import Failure, Outcome, Outcomes
-from .pacing import Pace
 from .plan import Plan
+from .results.journal import Journal
+from .results.outcomes import Failure, Outcome, Outcomes
+from .results.tally import Summary, Tally
+from .running.chunks import Convoy
+from .running.crew import Crew, Limits
+from .running.driver import Driver
+from .running.opening import Opener
+from .running.pacing import Pace
+from .running.travel import packed_bytes
+from .running.work import Work, is_known_by_name, name_of, work_of
+from .running.worker import Here, Travelling, run_chunk, sender
 from .settings import Settings, roomy
-from .tally import Summary, Tally
 from .targets import Account, Target
-from .travel import packed_bytes
-from .work import Work, is_known_by_name, name_of, work_of
-from .worker import Here, Travelling, run_chunk, sender
 
 #: Targets that are sent to a worker of an executor together, unless that leaves fewer than four
 #: chunks to be out at once.

@@ -155,7 +155,7 @@ def _refresher(
         chain=chain if chain.roles[-1] == role else None,
         start=given,
     )
-    return recipe.refresher(stored, f"hop {hop}: {role.arn}")
+    return recipe.refresher(stored, source.what)
 
 
 def _chosen_name(role: Role) -> dict[str, str]:

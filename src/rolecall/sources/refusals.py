@@ -165,7 +165,7 @@ def translate(error: Exception, what: str, *, hint: str = "") -> RolecallError:
     """Return botocore's *error*, raised while fetching *what*, as one of ours that is both.
 
     Args:
-        what: Which credentials were fetched, such as ``hop 0: arn:…``; starts the message.
+        what: Which credentials were fetched, such as ``hop 1: arn:…``; starts the message.
         hint: Replaces the code's own hint.
     """
     if isinstance(error, RolecallError):

@@ -73,7 +73,11 @@ PACED_TIMEOUT = timedelta(minutes=10)
 
 
 class _StsSource:
-    """What the calls have in common: a client, a name, and how an answer is read."""
+    """What the calls have in common: a client, a name, and how an answer is read.
+
+    Attributes:
+        what: Which credentials these are, for messages and logs.
+    """
 
     #: An answer lasts a request with its retries; a person with a phone takes longer.
     MFA_TIMEOUT = timedelta(minutes=5)
@@ -90,7 +94,7 @@ class _StsSource:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._client = client
-        self._what = what
+        self.what = what
         self._pace = pace
         self._account_id = account_id
         self._token_codes = token_codes
@@ -98,7 +102,7 @@ class _StsSource:
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._what})"
+        return f"{type(self).__name__}({self.what})"
 
     @property
     def interactive(self) -> bool:
@@ -130,14 +134,14 @@ class _StsSource:
         except RolecallError:
             raise
         except ResponseParserError as error:
-            unreadable = translate(error, self._what, hint=hint)
+            unreadable = translate(error, self.what, hint=hint)
         except (ClientError, BotoCoreError) as error:
             if self._parent is not None and code_of(error) in EXPIRED_SOURCE:
                 hint = hint or self._parent.hint()
-            raise translate(error, self._what, hint=hint) from error
+            raise translate(error, self.what, hint=hint) from error
         except Exception as error:  # botocore's parser meets a page that is no STS answer
             raise Unreachable(
-                f"{self._what}: STS answered something that is not an STS answer "
+                f"{self.what}: STS answered something that is not an STS answer "
                 f"({type(error).__name__})",
                 hint="check endpoint and proxy: a login page or an error page answers there",
             ) from error
@@ -152,11 +156,11 @@ class _StsSource:
             if not keys.get(name)
         ]
         if missing:
-            raise Unreachable(f"{self._what}: STS answered without {', '.join(missing)}")
+            raise Unreachable(f"{self.what}: STS answered without {', '.join(missing)}")
         expires_at = keys["Expiration"]
         if not isinstance(expires_at, datetime):
             raise Unreachable(
-                f"{self._what}: STS answered an Expiration that is {type(expires_at).__name__}"
+                f"{self.what}: STS answered an Expiration that is {type(expires_at).__name__}"
             )
         offset = clock_offset(date_of(answer), sent, received)
         return Credentials(
@@ -177,7 +181,7 @@ class _StsSource:
             return self._account_id  # a server that is not AWS
         if self._account_id is not None and account != self._account_id:
             raise FetchError(
-                f"{self._what}: STS answered a session of account {account}",
+                f"{self.what}: STS answered a session of account {account}",
                 hint="check the endpoint",
                 retryable=False,
             )
@@ -194,7 +198,7 @@ class AssumeRole(_StsSource):
         client: Gives the STS client that signs as whoever assumes the role.
         role: The role and its arguments.
         session_name: Used where *role* has none.
-        hop: Its place in the chain, for messages.
+        hop: Its place in the chain; messages name that of later ones.
         token_codes: Where MFA codes come from, if the role asks for them.
         parent: Tells what is known of the signer's own expiry.
         pace: Sends the request, where many roles are assumed at once.
@@ -214,7 +218,7 @@ class AssumeRole(_StsSource):
     ) -> None:
         super().__init__(
             client,
-            what=f"hop {hop}: {role.arn}",
+            what=f"hop {hop}: {role.arn}" if hop else str(role.arn),
             pace=pace,
             account_id=_account_in(str(role.arn)),
             token_codes=token_codes,

@@ -13,11 +13,11 @@ import botocore.exceptions
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import ClientError, HTTPClientError
 
-from ..errors import RolecallError, Throttled
-from ..sources import quote, redaction
-from ..sources.refusals import STS_OPERATIONS, refusal_in
+from ...errors import RolecallError, Throttled
+from ...sources import quote, redaction
+from ...sources.refusals import STS_OPERATIONS, refusal_in
+from ..regions import ALWAYS_ENABLED
 from .outcomes import Failure, Kind
-from .regions import ALWAYS_ENABLED
 
 #: An outcome's message is a cell of a table.
 MOST_MESSAGE = 1_000

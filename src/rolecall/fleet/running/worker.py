@@ -12,20 +12,20 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..clock import SYSTEM_CLOCK, Clock
-from ..fork import ForkSafeLock
-from ..refresh import RefreshPolicy
-from ..sessions.origins import surroundings
-from ..sessions.pickling import Latest
-from ..sessions.recipe import Recipe
+from ...clock import SYSTEM_CLOCK, Clock
+from ...fork import ForkSafeLock
+from ...refresh import RefreshPolicy
+from ...sessions.origins import surroundings
+from ...sessions.pickling import Latest
+from ...sessions.recipe import Recipe
+from ..errands import Errand
+from ..results.outcomes import Failure, Outcome
+from ..results.tally import Stop, Tally
+from ..targets import Target
 from .crew import Crew, Limits
-from .errands import Errand
 from .opening import Opener
 from .orders import OrdersFile
-from .outcomes import Failure, Outcome
 from .pacing import Pace
-from .tally import Stop, Tally
-from .targets import Target
 from .travel import packed_bytes, unpacked
 from .work import Work
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import Asked
+from ..options import Asked
 
 #: What of a role is called otherwise by STS, and by `fan_out`.
 _KEYWORDS = {
@@ -33,7 +33,7 @@ def role_keywords(values: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: a session tag is none.
         ConfigError: another option is wrong; all that are at once.
     """
-    from .naming import Words
+    from ..naming import Words
 
     tags = values["session_tags"]
     for tag in tags:
@@ -55,9 +55,9 @@ def open_base(values: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[An
         ConfigError, InvalidChain: they, or a profile, do not add up.
         NoCredentialsError: there are none to start from (botocore's).
     """
-    from ..chain import SessionToken
-    from ..refresh import DEFAULT_POLICY
-    from .naming import open_named
+    from ...chain import SessionToken
+    from ...refresh import DEFAULT_POLICY
+    from ..naming import open_named
 
     profile, via = values["profile"], values["via"]
     serial = values["mfa_serial"]
@@ -87,11 +87,11 @@ def fetch(session: Any) -> None:
     Raises:
         FetchError: they cannot be had.
     """
-    from ..sessions.boto import RoleSession
-    from ..sessions.handing import refresher_of
-    from ..sources.origin import load_credentials
-    from ..sources.upstream import botocore_session
-    from .notices import fetched
+    from ...sessions.boto import RoleSession
+    from ...sessions.handing import refresher_of
+    from ...sources.origin import load_credentials
+    from ...sources.upstream import botocore_session
+    from ..notices import fetched
 
     if isinstance(session, RoleSession):
         fetched(refresher_of(session))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from .account_fields import Fields, Unreadable, account_from, known_field, shown
-from .targets import Account
+from ...errors import ConfigError
+from ..targets import Account
+from .fields import Fields, Unreadable, account_from, known_field, shown
 
 #: So many problems are shown; the others are in the error's context.
 _SHOWN = 20

@@ -15,18 +15,18 @@ from inspect import isawaitable
 from queue import SimpleQueue
 from typing import Any
 
-from ..clock import Clock
-from ..sessions.boto import Child, refuse_calls
-from ..sources.upstream import botocore_session
+from ...clock import Clock
+from ...sessions.boto import Child, refuse_calls
+from ...sources.upstream import botocore_session
+from ..errands import Errand
+from ..regions import enabled
+from ..results.failures import failure_of, release
+from ..results.journal import Journal
+from ..results.outcomes import Failure, Outcome
+from ..results.tally import Tally
+from ..targets import Target
 from .driver import Driver
-from .errands import Errand
-from .failures import failure_of, release
-from .journal import Journal
 from .opening import Opener
-from .outcomes import Failure, Outcome
-from .regions import enabled
-from .tally import Tally
-from .targets import Target
 from .work import Work
 
 #: Seconds before a target is tried again, doubled each time.

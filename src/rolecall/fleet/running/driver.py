@@ -17,11 +17,11 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from ..clock import Clock
-from .journal import Journal
-from .outcomes import Outcome
-from .tally import Stop, Summary, Tally
-from .targets import Target
+from ...clock import Clock
+from ..results.journal import Journal
+from ..results.outcomes import Outcome
+from ..results.tally import Stop, Summary, Tally
+from ..targets import Target
 
 #: Longer waits are taken up again. A Ctrl-C that hits the very instant in which somebody wakes the
 #: driver may leave it asleep; and what the system waits for has an end.

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from .printed import plain, print_table
+from ..printed import plain, print_table
 
 if TYPE_CHECKING:
-    from ..fleet import Outcome, Plan
+    from ...fleet import Outcome, Plan
 
 #: The end of a file's name → the format that it says.
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -54,7 +54,7 @@ def format_of(
         UsageError: it cannot be.
         ConfigError: a library is missing, or the file cannot be written.
     """
-    from ..errors import ConfigError
+    from ...errors import ConfigError
 
     ending = Path(output or "").suffix.lower()
     if format is None and output is not None and ending not in _ENDINGS and ending not in _TABLES:
@@ -93,7 +93,7 @@ def write_outcomes(
     Args:
         append: Whether what is in the file *output* stays.
     """
-    from ..fleet import Outcomes
+    from ...fleet import Outcomes
 
     stream = Outcomes(outcomes)
     if output is not None and format in ("csv", "jsonl"):
@@ -146,8 +146,8 @@ def _opened(output: str | None) -> Iterator[TextIO]:
 
 
 def _cells(outcomes: Iterable[Outcome], *, rows: bool) -> Iterator[dict[str, str]]:
-    from ..fleet import tables
-    from ..fleet.tables import PREFIX
+    from ...fleet.results import tables
+    from ...fleet.results.tables import PREFIX
 
     for outcome in outcomes:
         for record in tables.records([outcome], rows=rows):
@@ -161,7 +161,7 @@ def _cells(outcomes: Iterable[Outcome], *, rows: bool) -> Iterator[dict[str, str
 
 
 def _text(value: Any) -> str:
-    from ..fleet.plain import json_text
+    from ...fleet.results.plain import json_text
 
     if value is None:
         return ""
@@ -176,7 +176,7 @@ def short(text: str) -> str:
 
 def _print_table(rows: Sequence[Mapping[str, str]], file: TextIO) -> None:
     """Print *rows*, without the columns in which nothing is."""
-    from ..fleet.tables import PREFIX
+    from ...fleet.results.tables import PREFIX
 
     names = list(dict.fromkeys(name for row in rows for name in row if row[name]))
     if "error" in names:  # the last one, wherever it came first

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError
 
-from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import FetchError, Throttled, meaning_of
-from ..fork import ForkSafeLock
-from ..sources.sts import code_of
+from ...clock import SYSTEM_CLOCK, Clock
+from ...errors import FetchError, Throttled, meaning_of
+from ...fork import ForkSafeLock
+from ...sources.sts import code_of
 
 log: logging.Logger = logging.getLogger("rolecall")
 

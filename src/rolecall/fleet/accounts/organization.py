@@ -9,15 +9,15 @@ from datetime import timedelta
 from re import Pattern
 from typing import Any
 
-from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import ConfigError
-from ..sources.upstream import botocore_session, default_session, refuse_unless_session
-from ..spans import length
+from ...clock import SYSTEM_CLOCK, Clock
+from ...errors import ConfigError
+from ...sources.upstream import botocore_session, default_session, refuse_unless_session
+from ...spans import length
+from ..targets import Account
+from .cache import OrganizationCache
 from .directory import Directory
 from .listing import Listing
-from .organization_cache import OrganizationCache
 from .selection import candidates, criteria, tagged
-from .targets import Account
 
 log: logging.Logger = logging.getLogger("rolecall")
 

@@ -16,11 +16,11 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, StoreError
-from ..sources.quote import redact
-from ..stores.complaints import log, reason
+from ...errors import ConfigError, StoreError
+from ...sources.quote import redact
+from ...stores.complaints import log, reason
+from ..targets import Target
 from .outcomes import Outcome
-from .targets import Target
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..fleet import Account, Plan
+    from ...fleet import Account, Plan
 
 #: What says it of the organization, and how it is called there.
 _OF_ORGANIZATION = {
@@ -91,9 +91,9 @@ def read(selection: Selection) -> tuple[Account, ...] | Plan | None:
         ConfigError: a file cannot be read, or is wrong.
         UsageError: an account's id is none.
     """
-    from ..errors import ConfigError
-    from ..fleet import Plan, read_accounts
-    from ..fleet.targets import accounts_of
+    from ...errors import ConfigError
+    from ...fleet import Plan, read_accounts
+    from ...fleet.targets import accounts_of
 
     left_out = frozenset(usable(lambda: [one.id for one in accounts_of(selection.exclude)]))
     if selection.plan is not None:
@@ -136,7 +136,7 @@ def listed(selection: Selection, session: Any, environ: Mapping[str, str]) -> tu
         UsageError: an option means nothing in any organization.
         AccessDenied: *session* may not ask.
     """
-    from ..fleet import Organization
+    from ...fleet import Organization
 
     tags: dict[str, Any] = {}
     for tag in selection.tags:
@@ -167,7 +167,7 @@ def usable(do: Callable[[], Any]) -> Any:
     Raises:
         UsageError: what *do* says is wrong with its arguments.
     """
-    from .endings import EXPECTED
+    from ..endings import EXPECTED
 
     try:
         return do()
@@ -179,7 +179,7 @@ def usable(do: Callable[[], Any]) -> Any:
 
 def without_roles(found: tuple[Account, ...] | Plan) -> list[str]:
     """Return the accounts of *found* that no file or plan names a role for."""
-    from ..fleet import Plan
+    from ...fleet import Plan
 
     if isinstance(found, Plan):
         return []

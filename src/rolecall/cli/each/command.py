@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .each_options import Each, each_options, flat
-from .parameters import verbose_option
+from ..parameters import verbose_option
+from .options import Each, each_options, flat
 
 if TYPE_CHECKING:
-    from ..fleet import FanOut, Outcome, Summary
-    from .each_accounts import Selection
-    from .each_progress import Screen
+    from ...fleet import FanOut, Outcome, Summary
+    from .accounts import Selection
+    from .progress import Screen
 
 #: So many failures, and targets that did not run, are named at the end.
 _NAMED = 10
@@ -42,7 +42,7 @@ def command(ctx: click.Context, /, **values: Any) -> int:
 
     The first Ctrl-C starts nothing more, the second one ends what runs.
     """
-    from .each_accounts import Selection
+    from .accounts import Selection
 
     program: Sequence[str] = ctx.meta["program"]
     selection = Selection(
@@ -63,7 +63,7 @@ def command(ctx: click.Context, /, **values: Any) -> int:
 
 def _check(selection: Selection, program: Sequence[str], values: Mapping[str, Any]) -> None:
     """Refuse what can be seen to be wrong at once."""
-    from .each_accounts import usable
+    from .accounts import usable
 
     wrong = selection.problems()
     if program and values["call"]:
@@ -91,7 +91,7 @@ def _check(selection: Selection, program: Sequence[str], values: Mapping[str, An
     )
     if wrong:
         raise click.UsageError("; ".join(wrong))
-    from ..fleet.shards import parse_shard
+    from ...fleet.shards import parse_shard
 
     usable(lambda: parse_shard(values["shard"]))
 
@@ -118,9 +118,9 @@ class _Job:
         *,
         quiet: bool,
     ) -> None:
-        from .children import as_given
-        from .each_printed import format_of
-        from .each_progress import Screen
+        from ..children import as_given
+        from .printed import format_of
+        from .progress import Screen
 
         self.program = program
         self.selection = selection
@@ -140,8 +140,8 @@ class _Job:
 
     def run(self) -> int:
         """Do it; return the exit code."""
-        from .children import without_core_dumps
-        from .each_program import found
+        from ..children import without_core_dumps
+        from .program import found
 
         if self.program:
             missing = found(self.program[0], self.environ)
@@ -159,12 +159,12 @@ class _Job:
 
     def _open(self) -> FanOut:
         """Return the run, with nothing begun."""
-        from ..fleet import fan_out
-        from ..refresh import DEFAULT_POLICY
-        from ..sessions.handing import HANDING_POLICY
-        from ..stores import open_store
-        from .each_accounts import kept, listed, read, usable, without_roles
-        from .each_roles import fetch, open_base, role_keywords, sts_keywords
+        from ...fleet import fan_out
+        from ...refresh import DEFAULT_POLICY
+        from ...sessions.handing import HANDING_POLICY
+        from ...stores import open_store
+        from .accounts import kept, listed, read, usable, without_roles
+        from .roles import fetch, open_base, role_keywords, sts_keywords
 
         values, selection = self.values, self.selection
         keywords = role_keywords(values)
@@ -217,7 +217,7 @@ class _Job:
 
     def _plan(self, run: FanOut) -> bool:
         """Show and save the plan, if that is wanted; return whether something of it failed."""
-        from .each_printed import write_plan
+        from .printed import write_plan
 
         path = self.values["save_plan"]
         if not self.only_plans and path is None:
@@ -237,8 +237,8 @@ class _Job:
         return bool(plan.failed)
 
     def _check_call(self, session: Any) -> None:
-        from ..fleet.calls import check_call
-        from .each_accounts import usable
+        from ...fleet.calls import check_call
+        from .accounts import usable
 
         if self.values["call"]:
             service, _, operation = self.values["call"].partition(".")
@@ -246,8 +246,8 @@ class _Job:
             usable(lambda: check_call(session, service, operation, query, arguments))
 
     def _arguments(self) -> dict[str, Any]:
-        from ..errors import ConfigError
-        from .naming import policy_path
+        from ...errors import ConfigError
+        from ..naming import policy_path
 
         text = self.values["arguments"]
         if text is None:
@@ -269,12 +269,12 @@ class _Job:
     def _function(self, stack: ExitStack, core: int | None) -> tuple[Callable[..., Any], Any]:
         """Return what is called for each target, and the programs that it runs, if it does."""
         if not self.program:
-            from ..fleet.calls import call
+            from ...fleet.calls import call
 
             service, _, operation = self.values["call"].partition(".")
             query, arguments = self.values["query"], self._arguments()
             return (lambda session: call(session, service, operation, arguments, query)), None
-        from .each_program import programs
+        from .program import programs
 
         timeout = self.values["timeout"]
         running = stack.enter_context(
@@ -290,8 +290,8 @@ class _Job:
         return running, running
 
     def _run(self, run: FanOut, stack: ExitStack, core: int | None) -> int:
-        from .each_printed import write_outcomes
-        from .each_signals import Interruptions, taken
+        from .printed import write_outcomes
+        from .signals import Interruptions, taken
 
         screen, values = self.screen, self.values
         goes_on = _goes_on(values["journal"], values["output"])
@@ -353,7 +353,7 @@ def _goes_on(journal: str | None, output: str | None) -> bool:
 def _report(
     summary: Summary, failures: Sequence[Outcome], screen: Screen, journal: str | None
 ) -> None:
-    from .each_printed import short
+    from .printed import short
 
     for one in failures:
         screen.say(f"{one.target}: {short(str(one.error))}")

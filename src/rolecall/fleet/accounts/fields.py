@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..chain.arn import ACCOUNT_ID
-from ..sources.quote import redact
+from ...chain.arn import ACCOUNT_ID
+from ...sources.quote import redact
+from ..targets import ENABLED, Account
 from .directory import management_in
-from .targets import ENABLED, Account
 
 #: A field's name → what was written.
 Fields = Mapping[str, Any]

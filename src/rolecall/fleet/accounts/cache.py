@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..clock import SYSTEM_CLOCK, Clock
-from ..stores import private
-from ..stores.complaints import Complaints, reason
-from ..stores.file import sweep
-from ..stores.locks import caches, digest, expanded
+from ...clock import SYSTEM_CLOCK, Clock
+from ...stores import private
+from ...stores.complaints import Complaints, reason
+from ...stores.file import sweep
+from ...stores.locks import caches, digest, expanded
+from ..targets import Account
 from .directory import Directory, Unit
-from .targets import Account
 
 #: Changes with what a file looks like; others are not read.
 VERSION = 1

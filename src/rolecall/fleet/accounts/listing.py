@@ -13,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
-from ..chain import RoleChain
-from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import (
+from ...chain import RoleChain
+from ...clock import SYSTEM_CLOCK, Clock
+from ...errors import (
     AccessDenied,
     ConfigError,
     CredentialsExpired,
@@ -24,13 +24,13 @@ from ..errors import (
     Throttled,
     meaning_of,
 )
-from ..fork import ForkSafeLock
-from ..sessions.bind import partition_in
-from ..sources.identity import identity
-from ..sources.origin import load_credentials
-from ..sources.refusals import alike, refusal_in, translate
+from ...fork import ForkSafeLock
+from ...sessions.bind import partition_in
+from ...sources.identity import identity
+from ...sources.origin import load_credentials
+from ...sources.refusals import alike, refusal_in, translate
+from ..targets import Account
 from .directory import Directory, Unit, management_in
-from .targets import Account
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from .children import LAUNCH
+from ..children import LAUNCH
 
 #: A result that is larger does not belong into a table.
 MOST_OUTPUT_BYTES = 10 * 1024 * 1024

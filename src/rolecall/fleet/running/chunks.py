@@ -15,16 +15,16 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from ..clock import Clock
-from ..sources.quote import quote
+from ...clock import Clock
+from ...sources.quote import quote
+from ..errands import Errand
+from ..results.failures import failure_of
+from ..results.journal import Journal
+from ..results.outcomes import Failure, Kind, Outcome
+from ..results.tally import Tally
+from ..targets import Target
 from .driver import Driver
-from .errands import Errand
-from .failures import failure_of
-from .journal import Journal
 from .orders import OrdersFile
-from .outcomes import Failure, Kind, Outcome
-from .tally import Tally
-from .targets import Target
 from .travel import unpacked
 from .worker import Here, Report, Share
 

@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..endpoint.app import Served
-from ..endpoint.environment import MARKER, child_environment, unshadowed
-from ..endpoint.private_files import private_directory, write
-from ..endpoint.server import Endpoint
-from ..endpoint.status import noted
-from ..sessions.handing import handing, local_expiry
-from .each_child import GRACE_SECONDS, MOST_OUTPUT_BYTES, Child
-from .launch import NOT_EXECUTABLE, NOT_FOUND
-from .printed import plain
+from ...endpoint.app import Served
+from ...endpoint.environment import MARKER, child_environment, unshadowed
+from ...endpoint.private_files import private_directory, write
+from ...endpoint.server import Endpoint
+from ...endpoint.status import noted
+from ...sessions.handing import handing, local_expiry
+from ..launch import NOT_EXECUTABLE, NOT_FOUND
+from ..printed import plain
+from .child import GRACE_SECONDS, MOST_OUTPUT_BYTES, Child
 
 if TYPE_CHECKING:
-    from ..fleet import Target
-    from ..refresh import Refresher
+    from ...fleet import Target
+    from ...refresh import Refresher
 
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 #: What is killed ends at once; whoever has left its group is not waited for.
@@ -119,7 +119,7 @@ class Programs:
     @contextmanager
     def _credentials(self, refresher: Refresher, target: Target) -> Iterator[Mapping[str, str]]:
         if self._endpoint is None:
-            from .formats import variables_of
+            from ..formats import variables_of
 
             yield variables_of(refresher.get())
             return

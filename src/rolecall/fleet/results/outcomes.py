@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from ..targets import Account, Target
 from . import tables
-from .targets import Account, Target
 
 if TYPE_CHECKING:
     import pandas

@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..chain import Role, RoleChain
-from ..clock import Clock
-from ..errors import ConfigError
-from ..fork import ForkSafeLock
-from ..refresh import Refresher
-from ..sessions.bind import child_of
-from ..sessions.boto import Child, RoleSession, open_child
-from ..sessions.handing import SessionSource
-from ..sessions.parents import chain_of
-from ..sessions.recipe import Recipe
-from ..sources.clients import sts_client
-from ..sources.identity import identity
-from ..sources.upstream import botocore_session
+from ...chain import Role, RoleChain
+from ...clock import Clock
+from ...errors import ConfigError
+from ...fork import ForkSafeLock
+from ...refresh import Refresher
+from ...sessions.bind import child_of
+from ...sessions.boto import Child, RoleSession, open_child
+from ...sessions.handing import SessionSource
+from ...sessions.parents import chain_of
+from ...sessions.recipe import Recipe
+from ...sources.clients import sts_client
+from ...sources.identity import identity
+from ...sources.upstream import botocore_session
+from ..roles import Way
 from .pacing import Pace
-from .roles import Way
 
 
 class OneAtATime:

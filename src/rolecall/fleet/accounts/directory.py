@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .targets import Account
+from ..targets import Account
 
 #: The account in it is the management account. [Organizations, Account, Arn]
 _ARN = re.compile(r"arn:[\w-]+:organizations::(\d{12}):account/o-[a-z0-9]+/\d{12}")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..sources.custom import is_async
-from .targets import Target
+from ...sources.custom import is_async
+from ..targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

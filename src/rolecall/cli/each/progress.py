@@ -6,12 +6,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .endings import say
+from ..endings import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ..fleet import Summary
+    from ...fleet import Summary
 
 
 class Screen:

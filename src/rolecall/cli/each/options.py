@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ..spans import length
-from .exec import WithProgram
-from .options import OPTIONS
-from .parameters import complete_role
+from ...spans import length
+from ..exec import WithProgram
+from ..options import OPTIONS
+from ..parameters import complete_role
 
 F = TypeVar("F", bound=Callable[..., Any])
 

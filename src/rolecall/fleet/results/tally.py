@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from ..targets import Target
 from .outcomes import Outcome
-from .targets import Target
 
 #: Why a run ended before all of it ran.
 #:

@@ -13,10 +13,10 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials
 from botocore.session import Session
 
-from ..credentials import Credentials
-from ..errors import ConfigError
-from ..sessions.boto import RoleSession
-from ..sources.quote import quote
+from ...credentials import Credentials
+from ...errors import ConfigError
+from ...sessions.boto import RoleSession
+from ...sources.quote import quote
 
 _NEVER: tuple[type, ...] = (
     boto3.Session,

@@ -1,0 +1,1 @@
+"""``rolecall each``: its options, what it runs, what it prints."""

@@ -1,0 +1,1 @@
+"""Which accounts: read of an organization or a file, and selected."""
