@@ -213,6 +213,47 @@ def test_a_selection_by_unit_knows_where_accounts_are(
     }
 
 
+@pytest.mark.parametrize(
+    ("tag", "why"),
+    [
+        ("evn=prod", "none has a tag 'evn': did you mean 'env'?"),
+        ("owner", "none has a tag 'owner': there are 'env'"),
+        ("env=prd", "none has env='prd': there are "),
+    ],
+)
+def test_a_tag_that_no_account_has_is_told(
+    rolecall: Run, organization: dict[str, str], tag: str, why: str
+) -> None:
+    found = rolecall("each", *BASE, "--tag", tag, *WHO)
+
+    assert (found.code, found.out) == (2, "")
+    assert why in found.err.splitlines()[0]
+    assert "no account is left of those that are meant" in found.err
+
+
+def test_some_accounts_have_another_role(
+    rolecall: Run, organization: dict[str, str], tmp_path: Path
+) -> None:
+    one, two = organization["team-a"], organization["team-b"]
+    file = tmp_path / "accounts.csv"
+    file.write_text(f"id,role\n{ONE},Special\n{TWO},Special\n{THREE},\n")
+
+    units = rolecall(
+        "each", *BASE, "--ou", "prod", "--role-for", f"{two}=Own", "--dry-run", "--json"
+    )
+    listed = rolecall(
+        "each", "--profile", "hub", "--accounts", str(file), "--dry-run", "--json",
+        "--role-for", f"{ONE}={arn(ONE, 'a=b')}", "--role-for", f"{THREE}=path/Own",
+    )  # fmt: skip
+
+    assert {row["account"]: row["role"] for row in rows(units)} == {
+        one: arn(one), two: arn(two, "Own"),
+    }  # fmt: skip
+    assert [row["role"] for row in rows(listed)] == [
+        arn(ONE, "a=b"), arn(TWO, "Special"), arn(THREE, "path/Own"),
+    ]  # fmt: skip
+
+
 def test_accounts_come_from_a_file_that_may_name_roles_and_regions(
     rolecall: Run, tmp_path: Path
 ) -> None:
@@ -308,6 +349,17 @@ def test_shards_share_the_accounts(rolecall: Run) -> None:
 # ── how it is written ────────────────────────────────────────────────────────────────────
 
 
+def test_csv_can_be_made_safe_for_spreadsheets(rolecall: Run, tmp_path: Path) -> None:
+    file = tmp_path / "found.csv"
+    words = ("each", *BASE, "--account", ONE, *WHO, "--query", "'=1+1'", "--for-spreadsheets")
+
+    printed = rolecall(*words, "--format", "csv")
+    rolecall(*words, "--output", str(file))
+
+    assert next(csv.DictReader(io.StringIO(printed.out)))["value"] == "'=1+1"
+    assert file.read_text("utf-8-sig").splitlines()[1].split(",")[6] == "'=1+1"
+
+
 @pytest.mark.parametrize("format", ["csv", "parquet", "table"])
 def test_it_is_written_to_a_file_of_its_users_alone(
     rolecall: Run, tmp_path: Path, format: str
@@ -380,6 +432,51 @@ def test_a_journal_leaves_out_what_was_done(
     assert '"each sts.get_caller_identity ' in text
 
 
+def test_a_dry_run_beside_a_journal_shows_what_is_left(rolecall: Run, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = ("--journal", str(path))
+
+    before = rolecall("each", *THEM, *WHO, *journal, "--dry-run", "--json")
+    untouched = path.exists()
+    rolecall("each", *BASE, "--account", TWO, *WHO, *journal)
+    text = path.read_text()
+    path.write_text(text + '{"account": "')  # another run is writing
+    after = rolecall("each", *THEM, *WHO, *journal, "--dry-run", "--json")
+
+    assert [one["account"] for one in rows(before)] == [ONE, TWO]
+    assert not untouched
+    assert [one["account"] for one in rows(after)] == [ONE]
+    left = f"rolecall: 1 targets in 1 accounts are left, by {path}; nothing was run\n"
+    assert after.err == left
+    assert path.read_text() == text + '{"account": "'
+    other = rolecall("each", *THEM, *WHO, "--query", "Arn", *journal, "--dry-run")
+    assert (other.code, other.out) == (2, "")
+
+
+def test_half_a_line_that_is_cut_off_is_told(rolecall: Run, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    words = ("each", *BASE, "--account", ONE, *WHO, "--journal", str(path))
+    rolecall(*words)
+    with path.open("a") as file:
+        file.write('{"account": "')
+
+    found = rolecall(*words)
+
+    assert found.err.splitlines()[0].startswith(
+        f"rolecall: the journal {path}: cut off its last 13"
+    )
+
+
+def test_a_region_that_may_be_misspelt_is_told(rolecall: Run) -> None:
+    words = ("each", *THEM, *WHO, "--regions", "eu-wset-1", "--dry-run")
+    warning = "this botocore knows no region eu-wset-1: did you mean eu-west-1?"
+
+    quiet, verbose = rolecall(*words), rolecall(*words, "-v")
+
+    assert quiet.err.splitlines()[0] == f"rolecall: {warning}"
+    assert verbose.err.count(warning) == 1
+
+
 def test_too_many_failures_stop_the_run_and_the_rest_is_named(
     rolecall: Run, cloud: StrictCloud
 ) -> None:
@@ -427,6 +524,21 @@ USAGE = {
     "nothing to do": ([*THEM], "what is to be done?"),
     "a query of a program": ([*THEM, "--query", "x", "--", "true"], "--query goes with --call"),
     "a call and a program": ([*THEM, *WHO, "--", "true"], "give one of them"),
+    "a journal of nothing": (
+        [*THEM, "--journal", "x.jsonl", "--dry-run"], "--journal: is of a program or a --call",
+    ),
+    "another role for nobody": (
+        [*THEM, "--role-for", f"{THREE}=Own", "--role-for", "Own", *WHO],
+        f"{THREE} is not among the accounts; --role-for Own: must be ID=NAME",
+    ),
+    "two other roles": (
+        [*THEM, "--role-for", f"{ONE}=a", "--role-for", f"{ONE}=b", *WHO], "has both a and b",
+    ),
+    "another role for a plan": (
+        ["--profile", "hub", "--plan", "p", "--role-for", f"{ONE}=a", *WHO],
+        "--role-for: the plan says that",
+    ),
+    "a table for spreadsheets": ([*THEM, "--for-spreadsheets", *WHO], "--for-spreadsheets goes"),
     "no operation": ([*THEM, "--call", "sts"], "must be SERVICE.OPERATION"),
     "an unknown operation": ([*THEM, "--call", "sts.get_caller"], "get_caller_identity"),
     "an unknown argument": ([*THEM, *WHO, "--arguments", '{"X": 1}'], "no argument 'X'"),

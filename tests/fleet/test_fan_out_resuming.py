@@ -142,6 +142,35 @@ def test_a_journal_that_takes_no_regions_cuts_off_nothing_that_runs(
     assert run.summary.stopped == "journal"
 
 
+# A plan of what is left
+
+
+def test_a_plan_can_leave_out_what_was_done(fan: Fan, path: Path) -> None:
+    def failing(session: boto3.Session, target: Target) -> None:
+        if number(target) == 2:
+            raise ValueError("not yet")
+
+    with fan(3, journal=path, job="audit") as run:
+        list(run.map(failing))
+    with Journal.open(path, job="audit in us-east-1"):  # another run goes on with it
+        left = fan(3, journal=path, job="audit").plan(missing=True)
+
+    assert [number(target) for target in left] == [2]
+    # As any plan it names the region, for whoever runs it may have another.
+    assert [target.region for target in left] == ["us-east-1"]
+    assert len(fan(3, journal=path, job="audit").plan()) == 3
+    with pytest.raises(ConfigError, match="its job is 'audit in us-east-1'"):
+        fan(3, journal=path, job="other").plan(missing=True)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"job": "audit"}, {"journal": "run.jsonl"}])
+def test_what_is_missing_is_not_known_without_a_journal_and_its_job(
+    fan: Fan, keywords: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="without a journal, and the name of its job"):
+        fan(2, **keywords).plan(missing=True)
+
+
 # A plan that does not say all
 
 

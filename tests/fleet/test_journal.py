@@ -373,18 +373,35 @@ def test_after_a_kill_at_any_byte_what_is_done_are_the_whole_lines_that_are_ok(
         one.target for _, one in lines[:kept] if isinstance(one, Outcome) and one.error is None
     ]
 
+    before = path.read_bytes()
+    looked_at = Journal.read(path, job=JOB)
+    assert before == path.read_bytes()
     with Journal.open(path, job=JOB) as journal:
         done = [one for one in TARGETS if journal.is_done(one)]
         regions = journal.regions_of("111122223333", None, since=STARTED)
         journal.write(outcome(target("777788889999")))
 
     assert done == [one for one in TARGETS if one in succeeded]
+    assert done == [one for one in TARGETS if looked_at.is_done(one)]
     assert (regions is not None) == any(one == "regions" for _, one in lines[:kept])
     # It is a journal again, with what it had and what was added.
     assert [line for line, _ in lines[: max(kept, 1)]] == path.read_bytes().splitlines()[:-1]
     assert rows(path)[-1]["account"] == "777788889999"
     with Journal.open(path, job=JOB) as journal:
         assert journal.done == len(done) + 1
+
+
+def test_a_journal_that_is_looked_at_is_not_held_and_takes_nothing(path: Path) -> None:
+    assert (Journal.read(path, job=JOB).done, path.exists()) == (0, False)
+    with Journal.open(path, job=JOB) as journal:
+        journal.write(outcome())
+
+        looked_at = Journal.read(path, job=JOB)
+
+    assert looked_at.done == 1
+    with pytest.raises(ValueError, match="is closed"):
+        looked_at.write(outcome())
+    assert len(rows(path)) == 2
 
 
 def test_what_is_cut_off_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -451,13 +468,14 @@ def test_a_broken_line_with_an_end_is_refused_with_its_number(
     path.write_bytes(b"\n".join([*lines, b""]))
     before = path.read_bytes()
 
-    with pytest.raises(ConfigError) as refused:
-        Journal.open(path, job=JOB)
+    for use in (Journal.open, Journal.read):
+        with pytest.raises(ConfigError) as refused:
+            use(path, job=JOB)
 
-    assert f"run.jsonl: line {4 if behind else 3} is broken: it" in refused.value.message
-    assert why in refused.value.message
-    assert "delete this line" in refused.value.hint
-    assert before == path.read_bytes()
+        assert f"run.jsonl: line {4 if behind else 3} is broken: it" in refused.value.message
+        assert why in refused.value.message
+        assert "delete this line" in refused.value.hint
+        assert before == path.read_bytes()
 
 
 # ── whose it is ──────────────────────────────────────────────────────────────────────────
@@ -486,8 +504,9 @@ def test_a_file_that_is_no_journal_is_left_alone(path: Path, content: bytes) -> 
     path.write_bytes(content)
     before = path.stat()
 
-    with pytest.raises(ConfigError, match="no journal of rolecall's, and was left as it is"):
-        Journal.open(path, job=JOB)
+    for use in (Journal.open, Journal.read):
+        with pytest.raises(ConfigError, match="no journal of rolecall's, and was left as it is"):
+            use(path, job=JOB)
 
     assert content == path.read_bytes()
     assert before.st_mtime_ns == path.stat().st_mtime_ns

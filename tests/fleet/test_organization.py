@@ -219,6 +219,38 @@ def test_after_the_first_refusal_no_other_call_is_begun(monkeypatch: pytest.Monk
     assert len(begun) <= listing.THREADS + 1
 
 
+def test_what_was_begun_is_not_tried_again_for_nobody(server: OrganizationsServer) -> None:
+    """It might be tried for minutes, and Ctrl-C would seem to do nothing."""
+    ids = [one.id for one in FEW.members[: listing.THREADS]]
+    begun = threading.Barrier(listing.THREADS)
+    over = Gate()
+    mine = threading.local()
+
+    class Watched(listing.Listing):
+        def _end(self) -> None:
+            super()._end()
+            over.open()
+
+    def before(operation: str) -> None:
+        if begun.wait(20) == 0:
+            mine.code = "AccessDeniedException"
+        else:
+            over.pass_through()
+            mine.code = "TooManyRequestsException"
+
+    class Denied(dict[str, str]):
+        def get(self, operation: str, default: Any = None) -> Any:
+            return mine.code
+
+    with Watched(server.session()._session) as opened:
+        directory = opened.directory()
+        server.before, server.denied = before, Denied()
+        with pytest.raises(AccessDenied):
+            opened.tags(directory, ids)
+
+    assert server.calls["ListTagsForResource"] == listing.THREADS
+
+
 def test_organizations_own_throttling_is_waited_out(server: OrganizationsServer) -> None:
     server.world = world(10)
     server.throttled = 1

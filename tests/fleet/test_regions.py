@@ -8,10 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.session import Session
 
 from rolecall.chain import Ambient, RoleChain, partition_of_region
 from rolecall.fleet import Account, FanOut, fan_out
-from rolecall.fleet.regions import HOME_REGIONS, regions_in
+from rolecall.fleet.regions import HOME_REGIONS, regions_in, warn_of_strange
 
 ONE, TWO = "111122220001", "111122220002"
 
@@ -129,6 +130,24 @@ def test_each_account_s_regions_are_of_the_partition_its_role_is_in(fan: Fan) ->
 
 def test_regions_of_tomorrow_are_taken(fan: Fan) -> None:
     assert regions_of(fan([ONE], regions=["xx-northwest-9"])) == [("1", "xx-northwest-9")]
+
+
+def test_regions_that_may_be_misspelt_are_taken_with_a_warning(
+    fan: Fan, caplog: pytest.LogCaptureFixture
+) -> None:
+    fan(["111122223333"], regions=["eu-wset-1", "mars-north-1", "eu-west-1"])
+
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("rolecall.fleet", "this botocore knows no region eu-wset-1: did you mean eu-west-1?"),
+        ("rolecall.fleet", "this botocore knows no region mars-north-1"),
+    ]
+
+
+@pytest.mark.parametrize("region", HOME_REGIONS.values())
+def test_regions_of_all_partitions_are_known(region: str, caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_strange([region], Session())
+
+    assert caplog.records == []
 
 
 def test_home_regions_are_in_their_partitions() -> None:

@@ -13,12 +13,12 @@ from ..refresh import DEFAULT_POLICY, RefreshPolicy
 from ..sessions.assume import AnySession
 from ..sessions.recipe import refuse_types
 from ..sources.clients import check_keywords
-from ..sources.upstream import default_session, refuse_unless_session
+from ..sources.upstream import botocore_session, default_session, refuse_unless_session
 from ..stores import as_store
 from .entering import errands_of, planned
 from .errands import Errand
 from .plan import Plan
-from .regions import RegionSpec
+from .regions import RegionSpec, warn_of_strange
 from .roles import RoleSpec
 from .run import FanOut
 from .settings import Settings, kept, refuse, seconds_in
@@ -161,6 +161,9 @@ def fan_out(
         if part is not None:
             accounts = tuple(one for one in accounts if in_shard(one.id, *part))
         errands = errands_of(base, accounts, role, regions, options, sts.get("region_name"))
+    named = {region for errand in errands for region in errand.known or () if region is not None}
+    if named:
+        warn_of_strange(named, botocore_session(base))
     return FanOut(
         settings,
         errands,

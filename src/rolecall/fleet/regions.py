@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from botocore.session import Session
+
 from ..chain import partition_of_region
 from ..errors import ConfigError
 from .targets import ENABLED, Account
+
+log: logging.Logger = logging.getLogger("rolecall.fleet")
 
 #: What `fan_out` takes as *regions*.
 RegionSpec = str | Iterable[str] | Mapping[str, Any] | Callable[[Account], Any] | None
@@ -107,6 +113,20 @@ def _regions(given: Any, account: Account, partition: str, wrong: dict[str, None
         elif partition_of_region(name) not in (None, partition):
             wrong[f"{name} is in partition {partition_of_region(name)}, not in {partition}"] = None
     return found
+
+
+def warn_of_strange(names: Iterable[str], session: Session) -> None:
+    """Log those of *names* that botocore knows nothing of: misspelt, or younger than it is."""
+    known = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition)
+    }
+    for name in sorted(set(names) - known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        log.warning(
+            "this botocore knows no region %s%s", name, f": did you mean {near[0]}?" if near else ""
+        )
 
 
 def enabled(session: Any, region: str) -> tuple[str, ...]:

@@ -131,7 +131,8 @@ class FanOut:
         start = self._starter(work)
         journal = None
         if settings.journal is not None:
-            journal = Journal.open(settings.journal, job=self._job(function))
+            job = settings.job or name_of(function)
+            journal = Journal.open(settings.journal, job=self._job(job))
         try:
             errands = self._errands
             if journal is not None:
@@ -152,11 +153,18 @@ class FanOut:
             raise
         return Outcomes(self._driver.stream())
 
-    def plan(self) -> Plan:
+    def plan(self, *, missing: bool = False) -> Plan:
         """Return all targets: accounts with their regions and roles. Nothing is run.
 
         Where regions are ``"enabled"``, each account's role is assumed, and EC2 asked.
+
+        Args:
+            missing: Leave out what the journal says is done. It goes by the *job* of `fan_out`.
+
+        Raises:
+            ConfigError: the journal cannot be read, or *missing* has none, or no *job*.
         """
+        done = self._done() if missing else None
         failed: list[Outcome] = []
         found: dict[str, tuple[str, ...]] = {}
         asking = [errand for errand in self._errands if errand.asks]
@@ -182,10 +190,15 @@ class FanOut:
         lost = {outcome.account.id for outcome in failed}
         return Plan(
             targets=tuple(
-                target
+                named
                 for errand in self._errands
                 if errand.account.id not in lost
-                for target in self._named(errand).targets(found.get(errand.account.id))
+                for target, named in zip(
+                    errand.targets(found.get(errand.account.id)),
+                    self._named(errand).targets(found.get(errand.account.id)),
+                    strict=True,
+                )
+                if done is None or not done.is_done(target)
             ),
             failed=tuple(sorted(failed, key=lambda outcome: outcome.account.id)),
         )
@@ -227,9 +240,18 @@ class FanOut:
             return errand
         return replace(errand, regions=(region,))
 
-    def _job(self, function: Callable[..., Any]) -> str:
-        """Return what the journal calls the work."""
-        job = self._settings.job or name_of(function)
+    def _done(self) -> Journal:
+        """Return what the journal says, to look at only."""
+        path, job = self._settings.journal, self._settings.job
+        if path is None or job is None:
+            raise ConfigError(
+                "which targets are missing is not known without a journal, and the name of its job",
+                hint="give fan_out a journal= and a job=",
+            )
+        return Journal.read(path, job=self._job(job))
+
+    def _job(self, job: str) -> str:
+        """Return what the journal calls the work that the user calls *job*."""
         # In a region that no target names: with another one it is another job.
         region = botocore_session(self._settings.base).get_config_variable("region")
         own = any(None in (errand.known or ()) for errand in self._errands)

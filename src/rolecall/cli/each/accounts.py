@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,39 @@ def usable(do: Callable[[], Any]) -> Any:
         raise  # some are ValueErrors, too
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def with_roles(found: tuple[Account, ...] | Plan, given: Sequence[str]) -> Any:
+    """Return *found* with the roles that --role-for gives to some of its accounts.
+
+    Raises:
+        UsageError: an account is none of them, or is given several; all that is wrong at once.
+    """
+    from ...fleet import Plan
+    from ...fleet.targets import account_of
+
+    if not given or isinstance(found, Plan):
+        return found
+    wrong: list[str] = []
+    roles: dict[str, str] = {}
+    known = {one.id for one in found}
+    for text in given:
+        id, _, role = text.partition("=")
+        if not role:
+            wrong.append(f"--role-for {text}: must be ID=NAME or ID=ARN")
+            continue
+        try:
+            id = account_of(id).id
+        except ValueError as error:
+            wrong.append(f"--role-for {text}: {error}")
+            continue
+        if id not in known:
+            wrong.append(f"--role-for {text}: {id} is not among the accounts")
+        elif roles.setdefault(id, role) != role:
+            wrong.append(f"--role-for: account {id} has both {roles[id]} and {role}")
+    if wrong:
+        raise click.UsageError("; ".join(wrong))
+    return tuple(replace(one, role=roles.get(one.id, one.role)) for one in found)
 
 
 def without_roles(found: tuple[Account, ...] | Plan) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,6 +43,7 @@ def command(ctx: click.Context, /, **values: Any) -> int:
     The first Ctrl-C starts nothing more, the second one ends what runs.
     """
     from .accounts import Selection
+    from .progress import warnings_said
 
     program: Sequence[str] = ctx.meta["program"]
     selection = Selection(
@@ -58,7 +59,9 @@ def command(ctx: click.Context, /, **values: Any) -> int:
     )  # fmt: skip
     _check(selection, program, values)
     verbose = ctx.get_parameter_source("verbose") is ParameterSource.COMMANDLINE
-    return _Job(program, selection, values, quiet=verbose or values["no_progress"]).run()
+    job = _Job(program, selection, values, quiet=verbose or values["no_progress"])
+    with nullcontext() if verbose else warnings_said(job.screen):
+        return job.run()
 
 
 def _check(selection: Selection, program: Sequence[str], values: Mapping[str, Any]) -> None:
@@ -70,6 +73,8 @@ def _check(selection: Selection, program: Sequence[str], values: Mapping[str, An
         wrong.append("a program after -- and --call: give one of them")
     if not program and not values["call"] and not (values["dry_run"] or values["save_plan"]):
         wrong.append("what is to be done? Give a program after --, or --call SERVICE.OPERATION")
+    if values["journal"] and not program and not values["call"]:
+        wrong.append("--journal: is of a program or a --call; say which")
     for name in ("arguments", "query"):
         if values[name] is not None and not values["call"]:
             wrong.append(f"--{name} goes with --call")
@@ -80,6 +85,8 @@ def _check(selection: Selection, program: Sequence[str], values: Mapping[str, An
         wrong.append("--regions enabled: goes with no other region")
     if selection.plan is not None and values["regions"]:
         wrong.append("--regions: the plan says that")
+    if selection.plan is not None and values["roles_for"]:
+        wrong.append("--role-for: the plan says that")
     wrong += _same_files(
         {
             "--accounts": selection.file,
@@ -133,6 +140,7 @@ class _Job:
             plan=self.only_plans,
             streams=values["journal"] is not None,
             rows=values["rows"],
+            for_spreadsheets=values["for_spreadsheets"],
         )
         # Rows that come one by one, at the same terminal, would be written over the bar.
         mixed = values["output"] is None and self.format != "table" and _is_terminal(sys.stdout)
@@ -163,13 +171,15 @@ class _Job:
         from ...refresh import DEFAULT_POLICY
         from ...sessions.handing import HANDING_POLICY
         from ...stores import open_store
-        from .accounts import kept, listed, read, usable, without_roles
+        from .accounts import kept, listed, read, usable, with_roles, without_roles
         from .roles import fetch, open_base, role_keywords, sts_keywords
 
         values, selection = self.values, self.selection
         keywords = role_keywords(values)
         targets = read(selection)
         role = values["role"]
+        if targets is not None:
+            targets = with_roles(targets, values["roles_for"])
         if role is None and (targets is None or without_roles(targets)):
             which = "" if targets is None else f" (none is named for {without_roles(targets)[0]})"
             raise click.UsageError(f"--role: which role is to be assumed in each account?{which}")
@@ -177,7 +187,7 @@ class _Job:
         self._check_call(session)
         fetch(session)  # now, while we have the terminal to ask for a code
         if targets is None:
-            targets = listed(selection, session, self.environ)
+            targets = with_roles(listed(selection, session, self.environ), values["roles_for"])
         if not kept(targets):
             raise click.UsageError("no account is left of those that are meant")
         regions = flat(values["regions"])
@@ -222,14 +232,15 @@ class _Job:
         path = self.values["save_plan"]
         if not self.only_plans and path is None:
             return False
-        plan = run.plan()
+        plan = run.plan(missing=self.values["journal"] is not None)
         if path is not None:
             plan.save(path)
         if self.values["dry_run"] or path is None:
             write_plan(plan, self.format, self.values["output"])
         if self.only_plans:
             accounts = len({target.account.id for target in plan})
-            self.screen.say(f"{len(plan)} targets in {accounts} accounts; nothing was run")
+            left = f" are left, by {journal}" if (journal := self.values["journal"]) else ""
+            self.screen.say(f"{len(plan)} targets in {accounts} accounts{left}; nothing was run")
         for outcome in plan.failed[:_NAMED]:
             self.screen.say(f"{outcome.target}: its regions are not known: {outcome.error}")
         if len(plan.failed) > _NAMED:
@@ -336,6 +347,7 @@ class _Job:
                 values["output"],
                 rows=values["rows"],
                 append=goes_on,
+                for_spreadsheets=values["for_spreadsheets"],
             )
         _report(run.summary, failures, screen, values["journal"])
         if interruptions.code is not None:

@@ -213,6 +213,16 @@ _OWN: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ROLE,
+        ("--role-for", "roles_for"),
+        {
+            "metavar": "ID=NAME|ARN",
+            "multiple": True,
+            "help": "Another role for one account, such as the management account; may be given "
+            "again.",
+        },
+    ),
+    (
         RUN,
         ("--call",),
         {
@@ -329,6 +339,14 @@ _OWN: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
         {
             "is_flag": True,
             "help": "A row for each element of a list, a column for each key of an object.",
+        },
+    ),
+    (
+        OUTPUT,
+        ("--for-spreadsheets",),
+        {
+            "is_flag": True,
+            "help": "CSV in which no spreadsheet takes a value for a formula.",
         },
     ),
     (OUTPUT, ("--no-progress",), {"is_flag": True, "help": "No bar on standard error."}),

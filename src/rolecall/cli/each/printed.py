@@ -40,7 +40,13 @@ _HEADS = {
 
 
 def format_of(
-    format: str | None, output: str | None, *, plan: bool, streams: bool = False, rows: bool = False
+    format: str | None,
+    output: str | None,
+    *,
+    plan: bool,
+    streams: bool = False,
+    rows: bool = False,
+    for_spreadsheets: bool = False,
 ) -> str:
     """Return the format that is meant; check that it can be written.
 
@@ -61,6 +67,8 @@ def format_of(
         known = ", ".join([*_ENDINGS, *filter(None, _TABLES)])
         raise click.UsageError(f"--output {output}: say --format, or end it in {known}")
     found = format or _ENDINGS.get(ending, "table")
+    if for_spreadsheets and (found != "csv" or plan):
+        raise click.UsageError("--for-spreadsheets goes with --format csv, and with outcomes")
     if streams and not plan:
         if format is None and output is None:
             found = "jsonl"
@@ -86,7 +94,13 @@ def format_of(
 
 
 def write_outcomes(
-    outcomes: Iterable[Outcome], format: str, output: str | None, *, rows: bool, append: bool
+    outcomes: Iterable[Outcome],
+    format: str,
+    output: str | None,
+    *,
+    rows: bool,
+    append: bool,
+    for_spreadsheets: bool = False,
 ) -> None:
     """Write *outcomes* as they come; a table, once all are there.
 
@@ -96,9 +110,11 @@ def write_outcomes(
     from ...fleet import Outcomes
 
     stream = Outcomes(outcomes)
-    if output is not None and format in ("csv", "jsonl"):
-        write = stream.to_csv if format == "csv" else stream.to_jsonl
-        write(output, rows=rows, append=append)
+    if output is not None and format == "csv":
+        stream.to_csv(output, rows=rows, append=append, for_spreadsheets=for_spreadsheets)
+        return
+    if output is not None and format == "jsonl":
+        stream.to_jsonl(output, rows=rows, append=append)
         return
     if format == "parquet":
         assert output is not None  # `format_of` has said so
@@ -106,7 +122,7 @@ def write_outcomes(
         return
     with _opened(output) as file:
         if format == "csv":
-            stream.to_csv(file, rows=rows)
+            stream.to_csv(file, rows=rows, for_spreadsheets=for_spreadsheets)
         elif format == "jsonl":
             stream.to_jsonl(file, rows=rows)
         else:

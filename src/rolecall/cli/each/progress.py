@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ...sources.redaction import Redacting
 from ..endings import say
 
 if TYPE_CHECKING:
@@ -87,6 +91,30 @@ class Screen:
                 failed=failed,
                 rate=f"{rate:.1f}/s" if rate else "",
             )
+
+
+class _Said(logging.Handler):
+    """Says what is logged."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+        self.addFilter(Redacting())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say *record*."""
+        self._screen.say(record.getMessage())
+
+
+@contextmanager
+def warnings_said(screen: Screen) -> Iterator[None]:
+    """Say the fleet's warnings meanwhile: of regions, of tags, of a journal."""
+    logger, handler = logging.getLogger("rolecall.fleet"), _Said(screen)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _bar() -> Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -76,6 +76,7 @@ class Listing:
         self._chain = chain
         self._clock = clock
         self._made: Any = None
+        self._is_over = False
 
     def __enter__(self) -> Listing:
         return self
@@ -91,7 +92,16 @@ class Listing:
             load_credentials(self._session)
             with _creating:
                 self._made = _client(self._session, self._chain)
+            self._made.meta.events.register("before-send", self._refuse_once_over)
         return self._made
+
+    def _refuse_once_over(self, **_: object) -> None:
+        # Only another try comes here after the end: it would be for nobody.
+        if self._is_over:
+            raise FetchError("the organization: nobody waits for it any more")
+
+    def _end(self) -> None:
+        self._is_over = True
 
     def whose(self) -> str:
         """Return what tells this organization, as this principal sees it, from all others."""
@@ -127,7 +137,7 @@ class Listing:
             units = {root.id: root for root in roots}
             level = roots
             while level:
-                below = several(self._units_in, [unit.id for unit in level])
+                below = several(self._units_in, [unit.id for unit in level], end=self._end)
                 level = [unit for found in below for unit in found if unit.id not in units]
                 units.update((unit.id, unit) for unit in level)
             parents = {id: unit for id, unit in directory.parents.items() if unit in units}
@@ -144,7 +154,7 @@ class Listing:
     def _walked(self, units: Mapping[str, Unit]) -> dict[str, str]:
         ids = sorted(units)
         found: dict[str, set[str]] = {}
-        for unit, accounts in zip(ids, several(self._accounts_in, ids), strict=True):
+        for unit, accounts in zip(ids, several(self._accounts_in, ids, end=self._end), strict=True):
             for account in accounts:
                 found.setdefault(account, set()).add(unit)
         # One that was moved while it was looked for may be in two, or in none.
@@ -158,7 +168,7 @@ class Listing:
         """Return *directory* with the tags of the accounts *ids*, those it has left as they are."""
         missing = sorted(set(ids) - directory.tags.keys())
         with _translated():
-            found = several(self._tags_of, missing)
+            found = several(self._tags_of, missing, end=self._end)
         return replace(directory, tags={**directory.tags, **dict(zip(missing, found, strict=True))})
 
     def _tags_of(self, account: str) -> dict[str, str]:
@@ -192,14 +202,29 @@ def _parent_in(given: Mapping[str, Any]) -> str | None:
     return match[1].rpartition("/")[2] if match else None
 
 
-def several(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def several(
+    call: Callable[[T], R], items: Iterable[T], *, end: Callable[[], object] = lambda: None
+) -> list[R]:
     """Return what *call* gives for each item, in their order, some of them at a time.
 
     After the first that fails, and after Ctrl-C, no other is begun.
+
+    Args:
+        end: Called then, before those that have begun are waited for.
     """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="rolecall organization") as pool:
-        # map cancels what is left once it is left itself.
-        return list(pool.map(call, items))
+        futures = [pool.submit(call, item) for item in items]
+        try:
+            ended = wait(futures, return_when=FIRST_EXCEPTION).done
+            for one in futures:
+                if one in ended:
+                    one.result()  # raises what made it end, not what ends because of that
+            return [one.result() for one in futures]
+        except BaseException:
+            end()
+            for one in futures:
+                one.cancel()
+            raise
 
 
 def _client(session: Session, chain: RoleChain | None) -> Any:

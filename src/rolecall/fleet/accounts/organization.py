@@ -17,9 +17,9 @@ from ..targets import Account
 from .cache import OrganizationCache
 from .directory import Directory
 from .listing import Listing
-from .selection import candidates, criteria, tagged
+from .selection import candidates, criteria, tagged, without_tags
 
-log: logging.Logger = logging.getLogger("rolecall")
+log: logging.Logger = logging.getLogger("rolecall.fleet")
 
 Texts = str | Iterable[str]
 
@@ -132,7 +132,11 @@ class Organization:
             found = candidates(directory, wanted, directory.ways())
             if wanted.tags:
                 directory = listing.tags(directory, found)
-                found = tagged(found, directory, wanted)
+                having = tagged(found, directory, wanted)
+                if found and not having:
+                    reason = without_tags(found, directory, wanted)
+                    log.warning("of %d accounts %s", len(found), reason)
+                found = having
             return directory, found
 
         return self._read(meant, ou_paths=wanted.by_unit, tags=bool(wanted.tags))

@@ -295,6 +295,27 @@ def tagged(ids: Iterable[str], directory: Directory, wanted: Criteria) -> tuple[
     return tuple(id for id in ids if _has(directory.tags[id], wanted.tags))
 
 
+def without_tags(ids: Iterable[str], directory: Directory, wanted: Criteria) -> str:
+    """Return why none of *ids*, of which none has the tags *wanted*, has them."""
+    found: dict[str, set[str]] = {}
+    for id in ids:
+        for key, value in directory.tags[id].items():
+            found.setdefault(key, set()).add(value)
+    reasons = []
+    for key, values in wanted.tags.items():
+        if key not in found:
+            near = difflib.get_close_matches(key, found, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {_several(found)}"
+            reasons.append(f"none has a tag {key!r}: {hint if found else 'none has any tag'}")
+        elif values is not None and not values & found[key]:
+            reasons.append(f"none has {key}={_several(values)}: there are {_several(found[key])}")
+    return "; ".join(reasons) or "none has all of these tags"
+
+
+def _several(texts: Iterable[str]) -> str:
+    return _some([repr(text) for text in sorted(texts)])
+
+
 def _has(tags: Mapping[str, str], wanted: Mapping[str, frozenset[str] | None]) -> bool:
     return all(
         key in tags and (values is None or tags[key] in values) for key, values in wanted.items()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import logging
 import os
-import stat
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -14,33 +13,30 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
-from ...errors import ConfigError, StoreError
+from ...errors import StoreError
 from ...sources.quote import redact
-from ...stores.complaints import log, reason
+from ...stores.complaints import reason
 from ..targets import Target
+from .journal_file import (
+    LONGEST_HEADER,
+    MARK,
+    VERSION,
+    check_header,
+    locked,
+    look_at,
+    object_in,
+    opened,
+    unusable,
+)
 from .outcomes import Outcome
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+log: logging.Logger = logging.getLogger("rolecall.fleet")
 
-_MARK = "rolecall_journal"
-_VERSION = 1
-#: How the first line of every journal begins. Less than this, without a newline, was torn.
-_BEGINNING = f'{{"{_MARK}": '.encode()
-#: Nobody's job has a longer name; other people's files may have longer lines.
-_LONGEST_HEADER = 64 * 1024
 _LONGEST_JOB = 4096
 #: The whole message is in the outcome; this is for whoever reads the journal.
 _LONGEST_MESSAGE = 2000
-
-_FLAGS = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # or a FIFO would hold us until somebody reads
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 
 
 class Journal:
@@ -88,18 +84,44 @@ class Journal:
             raise ValueError(f"job must have 1 to {_LONGEST_JOB} characters, got {len(job)}")
         where = Path(path)
         # Before the lock, so that nothing is laid next to a file that is not ours.
-        _look_at(where, job)
+        look_at(where, job)
         try:
             with ExitStack() as letting_go:
-                letting_go.callback(_locked(where).release)
-                descriptor = _opened(where, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+                letting_go.callback(locked(where).release)
+                descriptor = opened(where, os.O_RDWR | os.O_APPEND | os.O_CREAT)
                 # A file object without a buffer: one that is forgotten is closed, and says so.
                 file = letting_go.enter_context(FileIO(descriptor, "ab"))
                 journal = cls(where, file)
                 journal._read(job)
                 journal._letting_go = letting_go.pop_all()
         except OSError as error:
-            raise _unusable(where, reason(error)) from error
+            raise unusable(where, reason(error)) from error
+        return journal
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, job: str) -> Journal:
+        """Return what the journal in the file *path* says, closed: to look at only.
+
+        Others may have it, and it is left as it is, half a last line included. Where there is none,
+        nothing has been done.
+
+        Raises:
+            ConfigError: as of `open`.
+        """
+        where = Path(path)
+        look_at(where, job)
+        try:
+            file = FileIO(opened(where, os.O_RDONLY))
+        except FileNotFoundError:
+            file = FileIO(os.devnull)
+        journal = cls(where, file)
+        try:
+            with file, open(file.fileno(), "rb", closefd=False) as lines:
+                header = lines.readline(LONGEST_HEADER)
+                if check_header(where, header, job):
+                    journal._take_all(lines, header)
+        except OSError as error:
+            raise unusable(where, reason(error)) from error
         return journal
 
     def __enter__(self) -> Journal:
@@ -231,25 +253,33 @@ class Journal:
         """Take in what is there, and leave a journal that ends with a whole line."""
         with open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(0)
-            line = file.readline(_LONGEST_HEADER)
-            if not _check_header(self.path, line, job):
-                self._cut_off(line, 0)
-                self._append({_MARK: _VERSION, "job": job})
+            header = file.readline(LONGEST_HEADER)
+            if not check_header(self.path, header, job):
+                self._cut_off(header, 0)
+                self._append({MARK: VERSION, "job": job})
                 return
-            end = len(line)
-            for number, line in enumerate(file, 2):
-                try:
-                    self._take(_object(line))
-                except ValueError as error:
-                    if not line.endswith(b"\n"):
-                        self._cut_off(line, end)
-                        return
-                    hint = "delete this line, and its target is run again; or give another file"
-                    why = f"line {number} is broken: {error}"
-                    raise _unusable(self.path, why, hint=hint) from None
-                end += len(line)
-        if not line.endswith(b"\n"):
+            end, torn = self._take_all(file, header)
+            file.seek(-1, os.SEEK_END)
+            is_ended = file.read() == b"\n"
+        if torn:
+            self._cut_off(torn, end)
+        elif not is_ended:
             self._send(b"\n")
+
+    def _take_all(self, file: BinaryIO, header: bytes) -> tuple[int, bytes]:
+        """Take in what follows *header*; return where half a last line begins, and that half."""
+        end = len(header)
+        for number, line in enumerate(file, 2):
+            try:
+                self._take(object_in(line))
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return end, line
+                hint = "delete this line, and its target is run again; or give another file"
+                why = f"line {number} is broken: {error}"
+                raise unusable(self.path, why, hint=hint) from None
+            end += len(line)
+        return end, b""
 
     def _take(self, row: Mapping[str, Any]) -> None:
         account, role = row.get("account"), row.get("role")
@@ -294,93 +324,3 @@ def _key(account_id: str, region: str | None, role: str | None, details: str) ->
     # JSON keeps what is None and what is empty apart, and no name can look like two.
     text = json.dumps((account_id, region, role, details))
     return hashlib.blake2b(text.encode("ascii"), digest_size=16).digest()
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    """Return the JSON object in *line*.
-
-    Raises:
-        ValueError: there is none.
-    """
-    try:
-        # Decoded here: json.loads would take bytes with NULs in them for UTF-16.
-        found = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
-    return found
-
-
-def _check_header(path: Path, line: bytes, job: str) -> bool:
-    """Return whether *line* is the first one of a journal of *job*; False: half of one, or none.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    try:
-        header = _object(line)
-    except ValueError:
-        # After a power cut a file may have its length already, and NULs for what was in it.
-        whole = line.rstrip(b"\0")
-        ours = whole.startswith(_BEGINNING) or _BEGINNING.startswith(whole)
-        if ours and len(line) < _LONGEST_HEADER and not line.endswith(b"\n"):
-            return False
-        header = {}
-    version = header.get(_MARK)
-    if version is None:
-        raise _unusable(path, "it is no journal of rolecall's, and was left as it is")
-    if version != _VERSION:
-        raise _unusable(path, f"its version is {version!r}, and this rolecall's is {_VERSION}")
-    if header.get("job") != job:
-        why = f"its job is {header.get('job')!r}, and this is {job!r}"
-        raise _unusable(path, f"{why}, which would leave out what the other has done")
-    return True
-
-
-def _opened(path: Path, flags: int) -> int:
-    """Return a descriptor of the plain file *path*; FileNotFoundError if it is not there."""
-    try:
-        descriptor = os.open(path, flags | _FLAGS, 0o600)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        link = error.errno in (errno.ELOOP, errno.EMLINK)  # FreeBSD says EMLINK
-        raise _unusable(path, "it is a link" if link else reason(error)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _unusable(path, "it is not a plain file")
-    return descriptor
-
-
-def _look_at(path: Path, job: str) -> None:
-    """Raise ConfigError if *path* cannot be a journal of *job*; touch nothing."""
-    try:
-        descriptor = _opened(path, os.O_RDONLY)
-    except FileNotFoundError:
-        if path.parent.is_dir():
-            return
-        hint = "make it first"
-        raise _unusable(path, f"there is no directory {path.parent}", hint=hint) from None
-    with open(descriptor, "rb") as file:
-        _check_header(path, file.readline(_LONGEST_HEADER), job)
-
-
-def _locked(path: Path) -> BaseFileLock:
-    """Return the lock of the journal *path*, held; ConfigError if another run holds it."""
-    import filelock
-
-    name = path.with_name(f"{path.name}.lock")
-    try:
-        lock = filelock.FileLock(name, mode=0o600, thread_local=False)
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        hint = "wait until that one has ended, or give this one a journal of its own"
-        raise _unusable(path, "another run is using it", hint=hint) from None
-    except (OSError, NotImplementedError, RuntimeError) as error:
-        raise _unusable(path, f"it cannot be locked with {name.name}: {reason(error)}") from error
-    return lock
-
-
-def _unusable(path: Path, why: str, *, hint: str = "give another file") -> ConfigError:
-    return ConfigError(f"the journal {path}: {why}", hint=hint)
