@@ -11,6 +11,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
+from event_loops import arrival
 from scenes import AioAssume, client, keys_of, run, settle
 
 import rolecall
@@ -29,6 +30,32 @@ CALLS = {
 
 async def call(opened: Any, service: str) -> Any:
     return await getattr(opened, CALLS[service][0])()
+
+
+def test_a_caller_that_leaves_costs_nobody_the_new_key(
+    aio_assume: AioAssume, cloud: StrictCloud
+) -> None:
+    """The old one is given out again, for it may be good elsewhere; but not as an answer here."""
+    child = aio_assume()
+
+    async def main() -> None:
+        async with client(child, "sqs", config=ONCE) as sqs:
+            cloud.revoke((await keys_of(child)).access_key)
+            refused = asyncio.Event()
+            with cloud.hold("AssumeRole") as gate:
+                first = asyncio.create_task(sqs.list_queues())
+                await arrival(gate)
+                first.cancel()
+                await asyncio.wait([first])
+                sqs.meta.events.register_first("needs-retry", lambda **_: refused.set())
+                late = [asyncio.create_task(sqs.list_queues()) for _ in range(5)]
+                await refused.wait()
+                gate.open()
+            await asyncio.gather(*late)
+
+    run(main())
+
+    assert cloud.calls("AssumeRole") == 2
 
 
 def kinds(events: list[Event]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import wait
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,8 +15,14 @@ from drivers import in_a_thread, settle
 from programs import Awaiting, Program, held_up, in_the_air, run
 
 from rolecall import Credentials
-from rolecall.refresh import Event, Refresher
-from rolecall.refresh.aio import LOOK_SECONDS, MOST_UNANSWERED, AsyncRefresher, in_thread
+from rolecall.refresh import Event, Refresher, aio
+from rolecall.refresh.aio import (
+    LOOK_SECONDS,
+    MOST_UNANSWERED,
+    AsyncRefresher,
+    OneAtATime,
+    in_thread,
+)
 from rolecall.sources.coroutine import AsyncCallableSource
 from rolecall.testing import FakeClock, FakeSource, Gate
 from rolecall.testing.clock import PATIENCE_SECONDS
@@ -192,6 +199,7 @@ def test_a_background_refresh_that_its_program_left_is_no_failure(
     assert run(cut_off()) is held
     settle(session.refresher)
     assert session.refresher.state.failure is None
+    clock.tick(timedelta(seconds=2))
 
     async def program() -> Credentials:
         assert await session.get() is held
@@ -199,6 +207,58 @@ def test_a_background_refresh_that_its_program_left_is_no_failure(
         return await session.get()
 
     assert run(program()) is not held
+
+
+def test_programs_that_are_shorter_than_a_refresh_do_not_each_begin_one(
+    session: AsyncRefresher, awaiting: Awaiting, clock: FakeClock
+) -> None:
+    """A source would be called for nothing as often as they come; what is held is served."""
+    held = run(session.get())
+    clock.tick(timedelta(minutes=40))
+    begun = asyncio.Event()
+
+    async def before() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def program() -> Credentials:
+        nonlocal begun
+        begun = asyncio.Event()
+        served = await session.get()
+        if session.refresher._flight is not None:
+            await begun.wait()
+        return served
+
+    awaiting.before = before
+    for _ in range(19 * 60):
+        clock.tick(timedelta(seconds=1))
+        assert run(program()) is held
+        settle(session.refresher)
+    attempts = len(awaiting.loops) - 1
+    awaiting.before = None
+    clock.tick(timedelta(minutes=2))
+
+    assert 3 <= attempts <= 40  # of 1,140 programs
+    assert session.refresher.state.failure is None
+    assert run(session.get()) is not held, "what has expired is waited for"
+
+
+def test_who_has_nothing_asks_at_once_though_another_program_left(
+    session: AsyncRefresher, awaiting: Awaiting, clock: FakeClock
+) -> None:
+    run(session.get())
+    clock.tick(timedelta(hours=2))
+    came = held_up(awaiting)
+
+    async def cut_off() -> None:
+        task = asyncio.create_task(session.get())
+        assert task
+        await in_the_air(came)
+
+    run(cut_off())
+    settle(session.refresher)
+
+    assert run(session.get()).access_key == "ASIAFAKE000000000002"
 
 
 def test_a_thread_that_waits_beside_a_loop_that_ends_is_served_on_a_private_one(
@@ -234,6 +294,144 @@ def test_a_chain_whose_loops_all_ended_records_no_failure_anywhere(
 
     assert (outer.refresher.state.failure, refresher.state.failure) == (None, None)
     assert run(outer.get())
+
+
+class _OneForAll:
+    """A source for several threads at once, as a parent that several roles share is."""
+
+    def __init__(self, awaiting: Awaiting) -> None:
+        self.get = OneAtATime(awaiting.get)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["a chain", "one for all"])
+def test_what_a_program_ends_is_not_begun_again_for_it(
+    make: Make, awaiting: Awaiting, shared: bool
+) -> None:
+    """Its loop takes a few turns more. A fetch gets nowhere in them, and keeps what it holds."""
+    inner: Any = _OneForAll(awaiting) if shared else make(source=awaiting, name="inner")
+    outer = AsyncRefresher(make(source=inner, name="outer"))
+    lock = threading.Lock()
+    begun = Gate()
+
+    async def before() -> None:
+        with lock:
+            begun.open()
+            begun.pass_through()
+            await asyncio.Event().wait()
+
+    async def last_words() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.wrap_future(in_a_thread(lambda: settle(outer.refresher)))
+
+    async def program() -> None:
+        tasks = [asyncio.create_task(last_words()), asyncio.create_task(outer.get())]
+        assert tasks
+        await in_the_air(begun)
+
+    awaiting.before = before
+    asyncio.run(program())
+    awaiting.before = None
+
+    assert len(awaiting.loops) == 1
+    assert not lock.locked()
+    assert outer.refresher.state.failure is None
+    assert run(outer.get())
+
+
+def test_a_loop_that_lives_on_after_all_its_tasks_were_cancelled_is_asked_again(
+    make: Make, awaiting: Awaiting, programs: Callable[[], Program]
+) -> None:
+    outer = AsyncRefresher(make(source=make(source=awaiting, name="inner"), name="outer"))
+    program = programs()
+    came = held_up(awaiting)
+    read = program.start(outer.get)
+    came.wait_for_arrival()
+    flight = outer.refresher._flight
+    assert flight is not None
+
+    program.loop.call_soon_threadsafe(
+        lambda: [task.cancel() for task in asyncio.all_tasks(program.loop)]
+    )
+    wait([read, flight.future], PATIENCE_SECONDS)
+
+    assert program.start(outer.get).result(PATIENCE_SECONDS)
+    assert awaiting.loops == [program.loop, program.loop]
+
+
+@pytest.mark.parametrize("name", aio._ENDING)
+def test_asyncio_says_that_a_loop_is_about_to_be_closed(name: str) -> None:
+    loop = asyncio.new_event_loop()
+    assert getattr(loop, name) is False
+
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+    assert getattr(loop, name) is True
+
+
+def test_what_comes_when_a_loop_is_about_to_be_closed_is_not_begun(
+    session: AsyncRefresher, awaiting: Awaiting
+) -> None:
+    """`asyncio.run` shuts down generators when all tasks have ended, and then closes."""
+    awaiting.at_door = door = Gate()
+
+    async def last_words() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            door.open()
+            await asyncio.wrap_future(in_a_thread(lambda: settle(session.refresher)))
+
+    async def program() -> None:
+        words = last_words()
+        await anext(words)
+        kept.append(words)
+        task = asyncio.create_task(session.get())
+        assert task
+        await in_the_air(door)
+
+    kept: list[Any] = []
+    with door:
+        asyncio.run(program())
+
+    assert awaiting.loops == []
+    assert session.refresher.state.failure is None
+    assert run(session.get())
+
+
+def test_what_fails_because_its_loop_is_about_to_be_closed_is_no_failure(
+    session: AsyncRefresher, awaiting: Awaiting
+) -> None:
+    """Such as a look at DNS, which needs a thread of the loop, and there are no more."""
+
+    async def too_late() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        await loop.run_in_executor(None, int)
+
+    awaiting.before = too_late
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(_one_flight(session))
+    loop.close()
+    awaiting.before = None
+
+    assert session.refresher.state.failure is None
+    assert run(session.get())
+
+
+async def _one_flight(session: AsyncRefresher) -> None:
+    """Let one fetch begin for whoever waits here, and be there until it has ended."""
+    task = asyncio.create_task(session.get())
+    await asyncio.sleep(0)
+    flight = session.refresher._flight
+    assert flight is not None
+    await asyncio.wrap_future(flight.future)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 # ── what is made only once ───────────────────────────────────────────────────────────────
@@ -287,15 +485,20 @@ def test_a_loop_that_closes_right_after_it_began_leaves_no_warning(
     awaiting.at_door = door = Gate()
     session = AsyncRefresher(make(source=awaiting))
     begun = threading.Event()
+    lock = threading.Lock()
 
     async def program() -> None:
         async def last_words() -> None:
             begins = loop.create_future()
 
             async def before() -> None:
-                begins.set_result(None)
-                begun.set()
-                await asyncio.Event().wait()
+                with lock:
+                    begins.set_result(None)
+                    begun.set()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        await asyncio.sleep(1)  # which is refused
 
             awaiting.before = before
             try:
@@ -315,6 +518,7 @@ def test_a_loop_that_closes_right_after_it_began_leaves_no_warning(
     awaiting.before = None
 
     assert begun.is_set()
+    assert not lock.locked()
     assert session.refresher.state.failure is None
     assert run(session.get())
 

@@ -11,6 +11,7 @@ from drivers import Readers
 
 from rolecall import AccessDenied, FetchError, RefreshPolicy
 from rolecall.errors import Unreachable
+from rolecall.refresh import Event
 from rolecall.testing import FakeClock, FakeSource
 
 ReadersOf = Callable[..., Readers]
@@ -137,13 +138,18 @@ def test_a_source_that_is_interrupted_is_told_as_a_failure(
     clock: FakeClock,
     source: FakeSource,
     interruption: type[BaseException],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    readers = readers_of()
-    source.error = interruption()
+    told: list[Event] = []
+    readers = readers_of(on_event=told.append)
+    source.error = interruption("fake-secret")
 
-    with pytest.raises(FetchError, match=f"interrupted by {interruption.__name__}"):
+    with pytest.raises(FetchError, match=f"interrupted by {interruption.__name__}") as caught:
         readers.get()
 
+    # Sources quote what goes wrong with them; this went past them.
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "fake-secret" not in f"{shown} {told} {told[0].error} {caplog.text}"
     source.error = None
     clock.tick(seconds=5)
     assert readers.get()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from scenes import Assume, settle
 import rolecall
 from rolecall.refresh import Event
 from rolecall.testing import FakeClock, FakeSource, StrictCloud
+from rolecall.testing.clock import PATIENCE_SECONDS
 
 ONCE = Config(retries={"total_max_attempts": 1})
 CODES = [
@@ -70,6 +73,33 @@ def test_invalidating_keys_that_never_expire_does_nothing(
 
     assert not credentials.invalidate(credentials.access_key)
     assert credentials.state == "fresh"
+
+
+# ── a new key that is on its way ─────────────────────────────────────────────────────────
+
+
+def test_whoever_is_refused_waits_for_the_key_that_is_on_its_way(
+    assume: Assume, cloud: StrictCloud
+) -> None:
+    """Though the old one is given out meanwhile, and too soon to be disbelieved again."""
+    session = assume()
+    sqs = session.client("sqs", config=ONCE)
+    key = session.get_credentials().get_frozen_credentials().access_key
+    cloud.revoke(key)
+    refresher = session.get_credentials()._refresher
+    refused = threading.Event()
+    with cloud.hold("AssumeRole") as gate, ThreadPoolExecutor() as pool:
+        first = pool.submit(sqs.list_queues)
+        gate.wait_for_arrival()
+        refresher.reinstate(key)
+        sqs.meta.events.register_first("needs-retry", lambda **_: refused.set())
+        second = pool.submit(sqs.list_queues)
+        assert refused.wait(PATIENCE_SECONDS)
+        gate.open()
+
+    assert first.result(PATIENCE_SECONDS)
+    assert second.result(PATIENCE_SECONDS)
+    assert cloud.calls("AssumeRole") == 2
 
 
 # ── a source that insists ────────────────────────────────────────────────────────────────

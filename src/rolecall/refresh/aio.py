@@ -21,7 +21,17 @@ from ..clock import SYSTEM_CLOCK, Clock, SystemClock
 from ..credentials import Credentials
 from ..errors import ConfigError, FetchError, Unreachable
 from ..fork import ForkSafeLock, tell_after_fork
-from .flight import Abandoned, Askers, Flight, anew, asked_by, attended, on_behalf_of
+from .flight import (
+    Abandoned,
+    Askers,
+    Flight,
+    anew,
+    asked_by,
+    attended,
+    leaving,
+    on_behalf_of,
+    serves,
+)
 from .threads import MOST_ABANDONED, Refresher
 
 T = TypeVar("T")
@@ -42,8 +52,15 @@ MOST_OF_IT = 0.9
 #: asyncio's own name, which its gather() sets too. Where it is gone, there is a line in the log.
 _COMPLAINS = "_log_destroy_pending"
 
-#: A coroutine that has not begun.
-_NEW = inspect.CORO_CREATED
+#: What asyncio sets when asyncio.run, or whoever closes a loop well, is about to close it.
+#: Where they are gone, what was begun on a loop at its very end is closed with it.
+_ENDING = ("_asyncgens_shutdown_called", "_executor_shutdown_called")
+
+#: So often a coroutine that is closed may wait for something more, which it is refused.
+MOST_LAST_WORDS = 16
+
+#: Tasks that had not ended when their loops stopped, and those loops.
+_unfinished: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -237,7 +254,7 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False, anywhere: b
         return [loop for loop in askers.loops if loop not in tried]
 
     def elsewhere() -> bool:
-        others = any(loop.is_running() for loop in left())
+        others = any(serves(loop) for loop in left())
         return not once and (anywhere or askers.threads or others)
 
     while left():
@@ -249,12 +266,16 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False, anywhere: b
                 hint="await the session's credentials instead, or make the call in a thread",
             )
         tried.append(loop)
-        if loop.is_running():
+        if serves(loop):
             answer: list[T] = []
             task = _ended_on(loop, make, answer, elsewhere)
             if task is not None and not task.cancelled():
-                task.result()  # or what it raised
-                return answer[0]
+                error = task.exception()
+                if error is None:
+                    return answer[0]
+                if not (isinstance(error, Exception) and _is_ending(loop)):
+                    raise error
+                # At the end of a loop all kinds of things fail that are no failure of the source.
             held_up = held_up or (task is None and loop.is_running())
             if once:
                 raise Abandoned
@@ -295,6 +316,9 @@ def _ended_on(
     def begin() -> None:
         if ended.done():
             return
+        if _is_ending(loop):
+            give_up()
+            return
         work = _only(make, answer)
         try:
             tasks.append(loop.create_task(work))
@@ -305,7 +329,9 @@ def _ended_on(
         tasks[0].add_done_callback(report)
 
     def report(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
+        if task.cancelled():
+            leaving.add(loop)
+        else:
             task.exception()  # or asyncio complains that nobody looked at it
         with contextlib.suppress(InvalidStateError):  # the loop counted as ended already
             ended.set_result(task)
@@ -314,6 +340,7 @@ def _ended_on(
         with contextlib.suppress(InvalidStateError):
             ended.set_result(None)
 
+    _close_unfinished()
     try:
         loop.call_soon_threadsafe(begin)  # in a copy of this thread's context
     except RuntimeError:
@@ -331,15 +358,41 @@ def _ended_on(
             answered.clear()
             with contextlib.suppress(RuntimeError):  # closed
                 loop.call_soon_threadsafe(answered.set)
-    for task in tasks:
-        if not task.done() and loop.is_closed():
-            # It began after the loop had ended all its tasks. asyncio would complain of it, and it
-            # is the one task here that nobody waits for.
-            setattr(task, _COMPLAINS, False)
-            coroutine = task.get_coro()
-            if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == _NEW:
-                coroutine.close()
+    _unfinished.extend((loop, task) for task in tasks if not task.done())
+    _close_unfinished()
     return ended.result()
+
+
+def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    return not loop.is_running() or any(getattr(loop, name, False) for name in _ENDING)
+
+
+def _close_unfinished() -> None:
+    """Close what began on a loop that had ended all its tasks already, and was closed meanwhile.
+
+    It holds what it holds, such as the lock of its parent's credentials, until it is closed.
+    """
+    for one in list(_unfinished):
+        loop, task = one
+        if not (task.done() or loop.is_closed()):
+            continue
+        with contextlib.suppress(ValueError):  # another thread was quicker
+            _unfinished.remove(one)
+            if not task.done():
+                _close(task)
+
+
+def _close(task: asyncio.Task[None]) -> None:
+    # asyncio would complain of it, and it is the one task here that nobody waits for.
+    setattr(task, _COMPLAINS, False)
+    coroutine = task.get_coro()
+    if not inspect.iscoroutine(coroutine):
+        return
+    for _ in range(MOST_LAST_WORDS):
+        with contextlib.suppress(Exception):  # it cannot await anything any more
+            coroutine.close()
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED:
+            break
 
 
 def _end(tasks: list[asyncio.Task[None]]) -> None:
@@ -414,3 +467,4 @@ class OneAtATime:
         with self._lock:
             if self._future is future:
                 self._future = None
+                self._askers = Askers()  # an event loop is not to be kept

@@ -59,6 +59,8 @@ def decide(
     paused = failure is not None and failure.pauses(now)
     if paused and _raised_at_once(failure, policy):
         return _RAISE
+    # What ended with its event loops is no failure, and is told to nobody.
+    paused = paused or (state.abandoned is not None and state.abandoned.pauses(now))
     if where is Phase.STALE:
         if flying is not None or paused:
             return _SERVE
@@ -71,7 +73,7 @@ def decide(
     # EMPTY or EXPIRED: join what is in the air, or start it unless the source is left alone.
     if flying is not None:
         return Decision(Do.WAIT, flying.remaining(now))
-    if paused:
+    if failure is not None and failure.pauses(now):
         return _SERVE if where is Phase.EXPIRED and policy.on_expired == "serve" else _RAISE
     return Decision(Do.WAIT, fetch_limit, start=True)
 

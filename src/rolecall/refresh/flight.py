@@ -8,12 +8,23 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 from ..errors import FetchError, RolecallError
 from .state import Flying
 
 #: With more than these, those that have ended are left out.
 MOST_ASKERS = 16
+
+
+#: Event loops that cancelled what they were to await: they are ending, or so it must be taken,
+#: until somebody on them asks again. Whatever is begun on one that ends would never end itself.
+leaving: WeakSet[Any] = WeakSet()
+
+
+def serves(loop: Any) -> bool:
+    """Return whether what must be awaited may be begun on *loop*."""
+    return bool(loop.is_running()) and loop not in leaving
 
 
 class Askers:
@@ -33,8 +44,10 @@ class Askers:
     def add(self, member: Any) -> None:
         """Add an event loop, the askers of the fetch that this one is made for, or (None) a thread.
 
-        A thread has no event loop: what it waits for may run anywhere.
+        A thread has no event loop: what it waits for may run anywhere. A loop adds itself.
         """
+        if member is not None and not isinstance(member, Askers):
+            leaving.discard(member)
         if member is None:
             self._threads = True
         elif member is not self and member not in self._members:
@@ -61,10 +74,10 @@ class Askers:
 
     @property
     def gone(self) -> bool:
-        """Whether there were event loops among them only, and none of them runs any more."""
+        """Whether there were event loops among them only, and none of them serves any more."""
         if self.threads or not self.had_loops:
             return False
-        return not any(loop.is_running() for loop in self.loops)
+        return not any(serves(loop) for loop in self.loops)
 
 
 def _is_there(member: Any) -> bool:

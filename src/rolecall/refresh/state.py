@@ -95,11 +95,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Abandonment:
+    """The last attempt ended with the event loops of all who waited, and so did `count` in a row.
+
+    Not a failure: nothing is known of the source. But where loops are shorter than it takes, each
+    of them would begin an attempt in vain.
+    """
+
+    until: float
+    until_wall: float
+    count: int
+
+    def pauses(self, now: Instant) -> bool:
+        """Return whether what is held is served at *now* without another attempt."""
+        return now.boot < self.until and now.wall < self.until_wall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything a reader needs, in one immutable object that is published at once."""
 
     held: Held | None = None
     failure: Failure | None = None
+    abandoned: Abandonment | None = None
     rejections: int = 0
     rejected_at: float = -math.inf
 

@@ -248,6 +248,14 @@ class Refresher:
             self.clock.wait(flight.future, longer)
         return self.outcome(flight)
 
+    @property
+    def flying(self) -> tuple[Flight, float] | None:
+        """The fetch in progress, and for how many seconds it is waited for; None: none is."""
+        flight = self._flight
+        if flight is None or self._aboard(flight):
+            return None
+        return flight, flight.as_seen.remaining(read(self.clock))
+
     def longer(self, flight: Flight) -> float | None:
         """Return how many seconds more must be waited for *flight*; None: no longer.
 
@@ -354,11 +362,13 @@ class Refresher:
             error = caught
             self._abandon(flight)
         except BaseException as caught:
-            # Whatever a source raises, those who wait must hear of it.
+            # Whatever a source raises, those who wait must hear of it; no word of what is not for
+            # them, whose text nobody has looked through for secrets.
             error = caught
             if not isinstance(caught, Exception):
                 interrupted = caught
-            self._crash(flight, caught)
+                error = anew(caught)
+            self._crash(flight, error)
         finally:
             aboard.reset(on_board)
             flight.thread = None
@@ -398,9 +408,11 @@ class Refresher:
         self._teller.failed(state, now)
 
     def _abandon(self, flight: Flight) -> None:
+        chance = self._rng()
         with self._guard():
             if self._flight is flight:
                 self._flight = None
+                self._state = transitions.abandoned(self._state, read(self.clock), chance)
 
     # ── steering ─────────────────────────────────────────────────────────────────────────
 

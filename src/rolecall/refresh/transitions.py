@@ -8,12 +8,15 @@ from datetime import datetime
 
 from ..credentials import Credentials
 from ..errors import CredentialsExpired, FetchError
-from .policy import RefreshPolicy
-from .state import Failure, Held, Instant, State
+from .policy import ExponentialBackoff, RefreshPolicy
+from .state import Abandonment, Failure, Held, Instant, State
 
 #: After a rejected key was replaced, the next rejection is believed only after
 #: ``2^rejections`` seconds, at most this: a revoked role rejects every new key at once.
 LONGEST_DISBELIEF_SECONDS = 300.0
+
+#: Whatever the policy: it is not the source that failed.
+_ABANDONED = ExponentialBackoff()
 
 #: A source that hands out what is old already is asked again no sooner than that.
 SOONEST_REFRESH_SECONDS = 30.0
@@ -67,7 +70,7 @@ def landed(
         )
     if held is not None:
         _same_identity(held, new)
-    return replace(state, held=new, failure=None)
+    return replace(state, held=new, failure=None, abandoned=None)
 
 
 def _whole_life(credentials: Credentials, left: float) -> float:
@@ -109,6 +112,19 @@ def failed(
             count=count,
             permanent=permanent,
         ),
+    )
+
+
+def abandoned(state: State, now: Instant, chance: float) -> State:
+    """Return the state after an attempt ended with the event loops of all who waited for it."""
+    left = 0.0 if state.held is None else state.held.left(now)
+    if left <= 0:
+        return state  # there is nothing to serve meanwhile
+    count = 1 if state.abandoned is None else state.abandoned.count + 1
+    pause = _ABANDONED.pause(count, left, False, chance)
+    return replace(
+        state,
+        abandoned=Abandonment(until=now.boot + pause, until_wall=now.wall + pause, count=count),
     )
 
 

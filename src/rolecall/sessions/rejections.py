@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from botocore.session import Session
 
 from ..refresh import Refresher
+from ..refresh.flight import Flight
 from ..refresh.state import read
 from ..sources.upstream import raw_of
 
@@ -32,12 +33,19 @@ _KEY = re.compile(r"(?:Credential=|AWS )([A-Za-z0-9_-]{8,128})[/:]")
 
 
 class Rejected(NamedTuple):
-    """A request that a service refused because of its key, and that may be sent again."""
+    """A request that a service refused because of its key, and that may be sent again.
+
+    Attributes:
+        ours: What we noted of it.
+        flying: The fetch of another key that is in progress, and for how many seconds it is waited
+            for: also where the rejected one is still given out, or again.
+    """
 
     refresher: Refresher
     access_key: str
     code: str
-    ours: MutableMapping[str, Any]  # what we noted of it
+    ours: MutableMapping[str, Any]
+    flying: tuple[Flight, float] | None
 
 
 class Rejections:
@@ -69,8 +77,12 @@ class Rejections:
         rejected = self.rejected(response, request_dict)
         if rejected is None:
             return None
+        refresher = rejected.refresher
         try:
-            return self.replaced(rejected, rejected.refresher.get().access_key)
+            if rejected.flying is not None:
+                flight, seconds = rejected.flying
+                refresher.clock.wait(flight.future, seconds)
+            return self.replaced(rejected, refresher.get().access_key)
         except Exception:  # the service's own answer is the better one then
             self.not_replaced(rejected)
             return None
@@ -93,9 +105,11 @@ class Rejections:
         if not _rewind(request_dict.get("body")):
             return None
         held = refresher.state.held
+        flying = None
         if held is not None and held.credentials.access_key == found.group(1):
             refresher.invalidate(found.group(1))
-        return Rejected(refresher, found.group(1), code, ours)
+            flying = refresher.flying
+        return Rejected(refresher, found.group(1), code, ours, flying)
 
     def replaced(self, rejected: Rejected, access_key: str) -> int | None:
         """Return what botocore is to do now that *access_key* is there."""

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...refresh.aio import AsyncRefresher
+from ...refresh.aio import AsyncRefresher, until_done
 from ..presign import Presigning, asked_lifetime
 from ..rejections import Rejections
 
@@ -22,6 +22,9 @@ class AioRejections(Rejections):
         if rejected is None:
             return None
         try:
+            if rejected.flying is not None:
+                flight, seconds = rejected.flying
+                await until_done(flight.future, seconds, rejected.refresher.clock)
             fetched = await AsyncRefresher(rejected.refresher).get()
         except Exception:  # the service's own answer is the better one then
             self.not_replaced(rejected)
