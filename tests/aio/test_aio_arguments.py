@@ -19,6 +19,8 @@ from rolecall import GivenSession, RoleChain
 from rolecall.aio import assume_role, refreshable_session
 from rolecall.testing import FakeClock, StrictCloud
 
+DEVICE = "arn:aws:iam::123456789012:mfa/me"
+
 # ── the call ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -88,6 +90,20 @@ def test_what_is_no_session_is_refused(session: Any) -> None:
         assume_role(session, HUB)
     with pytest.raises(TypeError, match="session must be"):
         refreshable_session(dict, base_session=session)
+
+
+def test_what_is_aiobotocores_but_no_session_is_told_what_is(aio_user: AioSession) -> None:
+    bucket: Any = aio_user.create_client("s3")
+    taken = r"session must be an aiobotocore, aioboto3, boto3 or .* ClientCreatorContext"
+
+    with pytest.raises(TypeError, match=taken):
+        assume_role(bucket, HUB)
+    with pytest.raises(TypeError, match=taken):
+        refreshable_session(dict, base_session=bucket)
+    for other in (bucket, 1):
+        with pytest.raises(TypeError, match="must be an aiobotocore"):
+            RoleChain(GivenSession(other), HUB).aio_session()
+    bucket._coro.close()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +182,14 @@ def test_the_synchronous_functions_refuse_asynchronous_sessions(aio_user: AioSes
             rolecall.refreshable_session(dict, base_session=session)
         with pytest.raises(rolecall.ConfigError, match=r"rolecall\.aio|aio_session"):
             RoleChain(GivenSession(session), SPOKE).session()
+
+
+def test_the_synchronous_function_tells_where_codes_may_be_awaited(user: boto3.Session) -> None:
+    async def code() -> str:
+        return "111111"
+
+    with pytest.raises(TypeError, match=r"coroutine function.* rolecall\.aio"):
+        rolecall.assume_role(user, HUB, SerialNumber=DEVICE, mfa_token_provider=code)
 
 
 # ── nothing happens at the call ──────────────────────────────────────────────────────────

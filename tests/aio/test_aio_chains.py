@@ -27,7 +27,7 @@ from rolecall import (
     SessionToken,
     WebIdentity,
 )
-from rolecall.aio import AioRoleSession
+from rolecall.aio import AioRoleSession, refreshable_session
 from rolecall.testing import FakeClock, StrictCloud
 
 DEVICE = "arn:aws:iam::123456789012:mfa/me"
@@ -229,6 +229,49 @@ def test_what_a_chain_is_shows_once_it_is_known(
 
     assert before is None
     assert [role.arn for role in child.chain.roles] == [HUB]
+
+
+def test_its_origin_is_the_session_that_the_program_gave(
+    aio_user: AioSession, aio_assume: AioAssume, fake_clock: FakeClock
+) -> None:
+    """Not what signs for it in a thread."""
+    around = boto3.Session(botocore_session=aio_user)
+    fetched = refreshable_session(lambda: {}, base_session=aio_user)
+    token = SessionToken(GivenSession(aio_user), timedelta(hours=12))
+    expected = {
+        aio_assume(HUB): RoleChain(GivenSession(aio_user), HUB),
+        aio_assume(SPOKE, aio_assume(HUB)): RoleChain(GivenSession(aio_user), HUB, SPOKE),
+        aio_assume(HUB, around): RoleChain(GivenSession(around), HUB),
+        aio_assume(HUB, fetched): RoleChain(GivenSession(fetched), HUB),
+    }
+    for chain in (
+        RoleChain(GivenSession(aio_user), HUB, ME),
+        RoleChain(GivenSession(around), ME),
+        RoleChain(token, ME),
+        RoleChain(token),
+    ):
+        expected[opened(chain, fake_clock)] = chain
+
+    for session, chain in expected.items():
+        synchronous = session.synchronous()
+        while synchronous is not None:  # hop by hop
+            theirs = getattr(synchronous, "chain", None)
+            if theirs is not None:
+                assert theirs.origin == chain.origin
+                assert "Twin" not in str(theirs)
+            synchronous = getattr(synchronous, "assume_role_parent_session", None)
+        assert session.chain == chain
+        assert session.chain.origin == chain.origin
+
+
+def test_the_chain_of_one_opens_both_kinds_again(
+    aio_user: AioSession, aio_assume: AioAssume, fake_clock: FakeClock
+) -> None:
+    child = aio_assume(SPOKE, RoleSessionName="me")
+    child.synchronous()
+
+    assert run(caller_arn(child.chain.session(clock=fake_clock))) == MY_ARN
+    assert run(caller_arn(opened(child.chain, fake_clock))) == MY_ARN
 
 
 def test_a_chain_of_a_profile_names_the_profile(world: World, aio_assume: AioAssume) -> None:

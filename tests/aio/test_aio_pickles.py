@@ -32,7 +32,7 @@ from made_parents import (
 from scenes import HUB, SPOKE, aio_session_of, caller_arn, keys_of, run
 
 import rolecall
-from rolecall import Ambient, FileStore, Profile, RoleChain
+from rolecall import Ambient, FileStore, GivenSession, Profile, RoleChain
 from rolecall.aio import AioRoleSession, assume_role, refreshable_session
 from rolecall.testing import StrictCloud
 from rolecall.testing.clock import PATIENCE_SECONDS
@@ -255,12 +255,13 @@ def test_no_key_is_in_a_pickle(ambient: StrictCloud, protocol: int) -> None:
     ids=["keys_set", "own_kind", "role_by_a_recipe", "rotating"],
 )
 def test_a_session_of_keys_that_only_this_process_has_refuses(make: Any, world: World) -> None:
-    child = assume_role(make(world, "alice"), SPOKE)
+    parent = make(world, "alice")
+    child = assume_role(parent, SPOKE)
 
-    with pytest.raises(rolecall.ConfigError, match="explicit keys"):
-        pickle.dumps(child)
-    with pytest.raises(rolecall.ConfigError, match="explicit keys"):
-        pickle.dumps(assume_role(child, VIA))
+    for session in (child, assume_role(child, VIA)):
+        with pytest.raises(rolecall.ConfigError, match="explicit keys") as refused:
+            pickle.dumps(session)
+        assert str(refused.value).startswith(f"{GivenSession(parent)!r} ->")
 
 
 def test_a_session_of_a_callable_refuses(aio_user: AioSession) -> None:

@@ -117,7 +117,16 @@ def test_its_chain_is_known_once_it_is_used(
 
     run(keys_of(child))
 
-    assert [role.arn for role in child.chain.roles] == [HUB]
+    assert child.chain == RoleChain(GivenSession(parent), HUB)
+    assert child.chain.origin.session is parent
+
+
+def test_what_it_is_can_be_named(parent: aioboto3.Session, aio_assume: AioAssume) -> None:
+    child = aio_assume(HUB, parent)
+
+    assert type(child) is rolecall.aio.AioBoto3RoleSession
+    assert type(child.synchronous()) is rolecall.RoleSession
+    assert run(child.get_credentials()) is run(child._session.get_credentials())
 
 
 @pytest.mark.parametrize("kind", ["aiobotocore", "aioboto3"])

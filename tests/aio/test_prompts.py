@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
 from datetime import timedelta
@@ -257,6 +258,25 @@ def test_a_callable_whose_answer_must_be_awaited_gives_codes(
     run(keys_of(session))
 
     assert cloud.calls("AssumeRole") == 1
+
+
+async def codes() -> Any:
+    yield CODE
+
+
+class Codes:
+    async def __call__(self) -> Any:
+        yield CODE
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [codes, functools.partial(Codes()), Codes()],
+    ids=["function", "partial", "object"],
+)
+def test_a_generator_of_codes_is_refused_at_the_call(aio_assume: AioAssume, provider: Any) -> None:
+    with pytest.raises(TypeError, match="asynchronous generator"):
+        aio_assume(SerialNumber=SERIAL, mfa_token_provider=provider)
 
 
 @pytest.mark.parametrize("provider", [7, object()], ids=lambda one: type(one).__name__)

@@ -21,7 +21,7 @@ from rolecall import Role, RoleChain
 from rolecall.aio import refreshable_session
 from rolecall.chain import GivenSession
 from rolecall.refresh.flight import MOST_ASKERS, Askers, on_behalf_of
-from rolecall.sessions.aio.credentials import CredentialsBesideTheLoop
+from rolecall.sessions.aio.beside import CredentialsBesideTheLoop
 from rolecall.sources.mfa import PromptedCode
 from rolecall.testing import FakeClock, Gate, StrictCloud
 from rolecall.testing.clock import PATIENCE_SECONDS
@@ -139,7 +139,7 @@ def test_a_hundred_tasks_that_wait_for_botocores_credentials_cost_one_thread() -
         return {**keys, "expiry_time": later.isoformat()}
 
     theirs = RefreshableCredentials("fake", "fake", "fake", LONG_AGO, refresh, "own")
-    credentials = CredentialsBesideTheLoop(theirs)
+    credentials = CredentialsBesideTheLoop(theirs, client=dict)
 
     async def main() -> tuple[int, set[str]]:
         before = threading.active_count()

@@ -314,17 +314,29 @@ def calls(client: Any, error: Exception) -> None:
     assert_type(failure_of(error, region="eu-west-1").retryable, bool)
 
 
+# What a client or a resource is, the stubs of its service would say: they are not installed.
 async def asyncio_sessions(core: botocore.session.Session) -> None:
     assert_type(rolecall.aio.assume_role(AioSession(), ARN), rolecall.aio.AioRoleSession)
     assert_type(rolecall.aio.assume_role(boto3.Session(), ARN), rolecall.aio.AioRoleSession)
     assert_type(rolecall.aio.assume_role(core, RoleArn=ARN), rolecall.aio.AioRoleSession)
     assert_type(rolecall.aio.assume_role(None, ARN), rolecall.aio.AioRoleSession)
-    assert_type(rolecall.aio.assume_role(aioboto3.Session(), ARN), aioboto3.Session)
+    theirs = rolecall.aio.assume_role(aioboto3.Session(), ARN)
+    assert_type(theirs, rolecall.aio.AioBoto3RoleSession)
+    _: aioboto3.Session = theirs
+    assert_type(theirs.chain, RoleChain | None)
+    assert_type(theirs.synchronous(), boto3.Session)
+    assert_type(theirs.assume_role_parent_session, Any)
+    assert_type(await theirs.get_credentials(), rolecall.aio.AioRefreshingCredentials)
+    async with theirs.client("s3"):  # pyright: ignore[reportUnknownMemberType]
+        pass
+    async with theirs.resource("s3"):  # pyright: ignore[reportUnknownMemberType]
+        pass
+    assert_type(rolecall.aio.assume_role(theirs, ARN), rolecall.aio.AioBoto3RoleSession)
 
     async def code() -> str:
         return "123456"
 
-    session: AioSession = rolecall.aio.assume_role(
+    session = rolecall.aio.assume_role(
         AioSession(),
         ARN,
         DurationSeconds=HOUR,
@@ -333,6 +345,11 @@ async def asyncio_sessions(core: botocore.session.Session) -> None:
         refresh_policy=RefreshPolicy(),
         cache=rolecall.MemoryStore(),
     )
+    assert_type(session.chain, RoleChain | None)
+    assert_type(session.synchronous(), boto3.Session)
+    assert_type(session.assume_role_parent_session, Any)
+    async with session.create_client("s3"):  # pyright: ignore[reportUnknownMemberType]
+        pass
     await session.get_credentials()
     credentials = await rolecall.aio.assume_role(session, ARN).get_credentials()
     assert_type(credentials, rolecall.aio.AioRefreshingCredentials)
@@ -353,4 +370,20 @@ async def asyncio_refreshable(parent: aioboto3.Session) -> None:
     plain = rolecall.aio.refreshable_session(fetch, region_name="eu-west-1")
     assert_type(plain, rolecall.aio.AioRoleSession)
     theirs = rolecall.aio.refreshable_session(fetch_in_a_thread, base_session=parent, name="mine")
-    assert_type(theirs, aioboto3.Session)
+    assert_type(theirs, rolecall.aio.AioBoto3RoleSession)
+
+
+async def asyncio_chains(chain: RoleChain) -> None:
+    session = chain.aio_session(region_name="eu-west-1")
+    assert_type(session, rolecall.aio.AioChainSession)
+    _: AioSession = session
+    assert_type(session.chain, RoleChain | None)
+    assert_type(session.synchronous(), boto3.Session)
+    assert_type(session.assume_role_parent_session, Any)
+    async with session.create_client("s3"):  # pyright: ignore[reportUnknownMemberType]
+        pass
+    # Without roles it may be None, or botocore's own: nothing is promised.
+    assert_type(await session.get_credentials(), Any)
+    assert isinstance(session, rolecall.aio.AioRoleSession)
+    await (await session.get_credentials()).whoami()
+    assert_type(rolecall.aio.assume_role(session, ARN), rolecall.aio.AioRoleSession)

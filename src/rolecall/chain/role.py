@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidChain, Problem
 from . import canonical, validate
 from .arn import RoleArn
 from .naming import AUTOMATIC_ROLE_SESSION_NAME
 from .origin import ORIGINS, Origin
+
+if TYPE_CHECKING:
+    from .opened import AioChainSession
 
 #: Opens a session for a chain. The layer that knows boto3 puts itself here when it is imported.
 session_opener: Callable[..., Any] | None = None
@@ -311,7 +314,7 @@ class RoleChain:
             raise RuntimeError("nothing can open a session yet: import rolecall.sessions first")
         return session_opener(self, **keywords)
 
-    def aio_session(self, **keywords: Any) -> Any:
+    def aio_session(self, **keywords: Any) -> AioChainSession:
         """Open an ``aiobotocore.session.AioSession`` that acts as the last role.
 
         Keywords are those of `session`; it shares its credentials with the sessions opened there.
@@ -322,7 +325,8 @@ class RoleChain:
         """
         if aio_session_opener is None:
             raise RuntimeError("nothing can open a session yet: import rolecall.sessions first")
-        return aio_session_opener(self, **keywords)
+        session: AioChainSession = aio_session_opener(self, **keywords)
+        return session
 
     def __add__(self, role: Role | RoleArn | str) -> RoleChain:
         if not isinstance(role, (Role, RoleArn, str)):

@@ -156,11 +156,20 @@ class RefreshingCredentials(Face, RefreshableCredentials):
         Raises:
             FetchError: no credentials can be had, or STS refuses; also botocore's ClientError then.
         """
-        try:
-            answer = self._client().get_caller_identity()
-        except ClientError as error:
-            raise translate(error, f"{self._refresher.name}: GetCallerIdentity") from error
-        missing = [name for name in ("Account", "Arn", "UserId") if not answer.get(name)]
-        if missing:
-            raise FetchError(f"{self._refresher.name}: STS answered without {', '.join(missing)}")
-        return Identity(account=answer["Account"], arn=answer["Arn"], user_id=answer["UserId"])
+        return identity_from(self._client, self._refresher.name)
+
+
+def identity_from(sts: Callable[[], Any], name: str) -> Identity:
+    """Return who signs the calls of the STS client that *sts* gives; messages call it *name*.
+
+    Raises:
+        FetchError: STS refuses; also botocore's ClientError then.
+    """
+    try:
+        answer = sts().get_caller_identity()
+    except ClientError as error:
+        raise translate(error, f"{name}: GetCallerIdentity") from error
+    missing = [part for part in ("Account", "Arn", "UserId") if not answer.get(part)]
+    if missing:
+        raise FetchError(f"{name}: STS answered without {', '.join(missing)}")
+    return Identity(account=answer["Account"], arn=answer["Arn"], user_id=answer["UserId"])

@@ -43,6 +43,7 @@ from ..sources.upstream import botocore_session, refuse_unless_session
 from ..sources.web_identity import TokenFile, called_token, subject_in
 from ..stores import AwsCliStore, Stored, as_store, cache_key
 from .boto import Child, RoleSession, open_child
+from .parents import SignedFor
 from .recipe import Recipe
 
 #: AWS's names of credential sources → botocore's.
@@ -75,6 +76,8 @@ def open_origin(
     Raises:
         ConfigError: the origin does not say enough.
     """
+    if isinstance(origin, SignedFor):
+        return origin.signer
     if isinstance(origin, GivenSession):
         refuse_unless_session(origin.session)
         return origin.session

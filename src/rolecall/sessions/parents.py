@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.session import Session
@@ -12,6 +13,20 @@ from ..chain import Ambient, GivenSession, Profile, RoleChain
 from ..sources.origin import SESSION_METHODS, from_its_profile, load_credentials
 from ..sources.upstream import botocore_session
 from .boto import RoleSession
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SignedFor(GivenSession):
+    """A session that the program gave, and another one of the same principal that signs for it.
+
+    Equal to the `GivenSession` that it is to whoever looks at a chain.
+    """
+
+    signer: Any
+
+    def __repr__(self) -> str:
+        return repr(GivenSession(self.session))
+
 
 LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 TOKEN_FILE_VARIABLE = "AWS_WEB_IDENTITY_TOKEN_FILE"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import getpass
 import hashlib
 import inspect
@@ -170,8 +171,13 @@ class CalledCode:
     interactive = False
 
     def __init__(self, ask: Callable[[], str], serial: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        if is_async_generator(ask):
+            raise TypeError("mfa_token_provider is an asynchronous generator: return one code")
         if is_async(ask):
-            raise TypeError("mfa_token_provider is a coroutine function: give a plain function")
+            raise TypeError(
+                "mfa_token_provider is a coroutine function, which nothing here awaits: give a "
+                "plain function, or use rolecall.aio"
+            )
         self._ask = ask
         self._serial = serial
         self._checker = _Checker(serial, "the callable", clock)
@@ -192,6 +198,14 @@ class CalledCode:
         from .coroutine import finished  # asyncio, which a program may do without
 
         return finished(answer)
+
+
+def is_async_generator(function: object) -> bool:
+    """Return whether calling *function* would give an async generator."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - asked for itself
+    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call)
 
 
 class CommandCode:

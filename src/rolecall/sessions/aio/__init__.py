@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
@@ -20,13 +21,15 @@ from ...errors import ConfigError, InvalidChain
 from ...refresh import Listener, RefreshPolicy
 from ...sources.coroutine import AsyncCallableSource, Awaited
 from ...sources.custom import is_async
-from ...sources.mfa import code_source
+from ...sources.mfa import code_source, is_async_generator
 from ...sources.refusals import invalid, misconfigured
-from ...sources.upstream import botocore_session, default_session, is_asynchronous
-from ..assume import MFATokenProvider, carry_out, fetching, taken
+from ...sources.upstream import botocore_session, default_session
+from ..assume import MFATokenProvider, Order, carry_out, fetching, taken
 from ..assume import assume_role as _assume_role
 from ..bind import preparing
+from ..boto import Child
 from ..inherit import plain_config
+from ..parents import SignedFor
 from ..recipe import Region
 from .credentials import AioRefreshingCredentials
 from .opening import Opening
@@ -36,6 +39,8 @@ from .session import AioRoleSession, open_aio_child
 if TYPE_CHECKING:
     import aioboto3
     from typing_extensions import Unpack
+
+    from .of_aioboto3 import AioBoto3RoleSession
 
 __all__ = [
     "AioRefreshingCredentials",
@@ -75,7 +80,7 @@ class Keywords(TypedDict, total=False):
 @overload
 def assume_role(  # type: ignore[overload-overlap]  # it is a boto3 session, too
     session: aioboto3.Session, RoleArn: str, **keywords: Unpack[Keywords]
-) -> aioboto3.Session: ...
+) -> AioBoto3RoleSession: ...
 
 
 @overload
@@ -123,9 +128,8 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
         raise invalid(InvalidChain(found))
     signing = assuming(session)
     child = open_aio_child(
-        Opening(lambda: carry_out(order, signing()), str(RoleArn)),
+        Opening(lambda: _carried_out(order, session, signing()), str(RoleArn)),
         parent=botocore_session(session),
-        method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",),
         region_name=order.recipe.region_name,
         inherit_config=order.recipe.inherit_config,
@@ -133,6 +137,14 @@ def assume_role(session: Any, RoleArn: str, **keywords: Any) -> Any:
     )
     child.leads_here = as_far_as_known
     return _face(session, child)
+
+
+def _carried_out(order: Order, session: Any, signer: Any) -> Child:
+    """Carry out *order* with what signs for *session*, which is what its chain names."""
+    child = carry_out(order, signer)
+    if child.chain is None or child.chain.origin != GivenSession(signer):
+        return child
+    return replace(child, chain=RoleChain(SignedFor(session, signer), *child.chain.roles))
 
 
 _SIGNATURE = inspect.signature(_assume_role)
@@ -159,7 +171,7 @@ def refreshable_session(  # type: ignore[overload-overlap]  # it is a boto3 sess
     *,
     base_session: aioboto3.Session,
     **keywords: Unpack[RefreshableKeywords],
-) -> aioboto3.Session: ...
+) -> AioBoto3RoleSession: ...
 
 
 @overload
@@ -211,7 +223,6 @@ def refreshable_session(
     child = open_aio_child(
         Opening(lambda: opened(configured_as(inner)), source.name),
         parent=inner,
-        method=method,
         features=("CREDENTIALS_CODE",),
         region_name=region_name,
         inherit_config=inherit_config,
@@ -237,16 +248,16 @@ def open_aio_chain(chain: RoleChain, **keywords: Any) -> AioRoleSession:
     keywords = _off_the_loop(keywords)
     recipe, open_ = preparing(chain, **keywords)
     first = _first(chain.origin)
-    if isinstance(first, GivenSession) and is_asynchronous(first.session):
+    if isinstance(first, GivenSession) and aio_session_of(first.session) is not None:
         open_ = functools.partial(_open_from, assuming(first.session), chain, keywords)
     return open_aio_child(
         Opening(open_, str(chain)),
         parent=_configuration(first),
-        method="assume-role",
         features=("CREDENTIALS_STS_ASSUME_ROLE",) if chain.roles else (),
         region_name=recipe.region_name,
         inherit_config=recipe.inherit_config,
         chain=chain,
+        sts_client_kwargs=recipe.sts_client_kwargs,
     )
 
 
@@ -257,7 +268,9 @@ def _first(origin: Origin) -> Origin:
 
 def _open_from(signing: Callable[[], Any], chain: RoleChain, keywords: Mapping[str, Any]) -> Any:
     """Open *chain* with what signs for the asynchronous session that it starts from."""
-    first = GivenSession(signing())
+    given = _first(chain.origin)
+    assert isinstance(given, GivenSession)
+    first = SignedFor(given.session, signing())
     origin: Origin = first
     if isinstance(chain.origin, SessionToken):
         origin = SessionToken(first, chain.origin.duration, chain.origin.mfa_serial)
@@ -289,7 +302,7 @@ def _face(like: Any, session: AioRoleSession) -> Any:
     """Return *session* as what *like* is: of aioboto3 or of aiobotocore."""
     if not any(kind.__module__.partition(".")[0] == "aioboto3" for kind in type(like).__mro__):
         return session
-    from .boto3 import AioBoto3RoleSession  # aioboto3, which not everybody has
+    from .of_aioboto3 import AioBoto3RoleSession  # aioboto3, which not everybody has
 
     return AioBoto3RoleSession(session)
 
@@ -298,7 +311,7 @@ def _off_the_loop(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Return *keywords* as a thread and a synchronous STS client can use them."""
     changed = dict(keywords)
     provider = keywords.get("mfa_token_provider")
-    if callable(provider) and is_async(provider):
+    if callable(provider) and is_async(provider) and not is_async_generator(provider):
         changed["mfa_token_provider"] = Awaited(provider)
     if provider is not None:
         code_source(changed["mfa_token_provider"], "")  # refuses what gives no codes

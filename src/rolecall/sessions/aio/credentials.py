@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import datetime, timedelta
-from typing import Any
 
 from aiobotocore.credentials import AioRefreshableCredentials
-from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+from botocore.credentials import ReadOnlyCredentials
 
 from ...credentials import Credentials
 from ...errors import ConfigError
-from ...fork import ForkSafeLock, tell_after_fork
 from ...refresh import Refresher
-from ...refresh.aio import AsyncRefresher, in_thread, running_loop, until_done, working
-from ...refresh.flight import Askers
+from ...refresh.aio import AsyncRefresher, in_thread
 from ...stores import Stored
 from ..boto import Child, RoleSession
 from ..credentials import Identity
@@ -157,56 +153,3 @@ class AioRefreshingCredentials(Face, AioRefreshableCredentials):
         """
         await self._reader.get()
         return await in_thread(lambda: self._session().get_credentials().whoami())
-
-
-class CredentialsBesideTheLoop:
-    """botocore's own credentials for an asynchronous session: read in a thread if they refresh."""
-
-    def __init__(self, theirs: Any) -> None:
-        self._theirs = theirs
-        self.method: str | None = getattr(theirs, "method", None)
-        self._lock = ForkSafeLock()  # guards _future
-        self._future: Future[Any] | None = None
-        tell_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget a thread that does not live here."""
-        self._future = None
-
-    def __repr__(self) -> str:
-        return f"<CredentialsBesideTheLoop {self.method}>"
-
-    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Return the current access key, secret key and token, all of one set."""
-        theirs = self._theirs
-        running_loop()
-        if isinstance(theirs, RefreshableCredentials) and theirs.refresh_needed():
-            with self._lock:
-                future = self._future
-                if future is None or future.done():
-                    future = self._future = working(theirs.get_frozen_credentials, Askers())
-            await until_done(future, None)
-            read: ReadOnlyCredentials = future.result()
-            return read
-        frozen: ReadOnlyCredentials = theirs.get_frozen_credentials()
-        return frozen
-
-    async def get_access_key(self) -> str:
-        """Return the access key id."""
-        return str((await self.get_frozen_credentials()).access_key)
-
-    async def get_secret_key(self) -> str:
-        """Return the secret access key."""
-        return str((await self.get_frozen_credentials()).secret_key)
-
-    async def get_token(self) -> str | None:
-        """Return the session token."""
-        return (await self.get_frozen_credentials()).token
-
-    async def get_account_id(self) -> str | None:
-        """Return the account, where it is known."""
-        return getattr(await self.get_frozen_credentials(), "account_id", None)
-
-    def get_deferred_property(self, property_name: str) -> Callable[[], Any]:
-        """Return what gives a property without a fetch: None. Older aiobotocores ask."""
-        return lambda: None

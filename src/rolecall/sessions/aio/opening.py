@@ -7,13 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import boto3
+from botocore.session import Session
+
 from ...clock import SYSTEM_CLOCK
 from ...errors import FetchError, Unreachable
 from ...fork import ForkSafeLock, tell_after_fork
 from ...refresh.aio import running_loop, until_done, working
 from ...refresh.flight import Abandoned, Askers, anew, asked_by
 from ...refresh.threads import MOST_ABANDONED
-from ..boto import Child, open_child
+from ..boto import Child, as_short_a_path, open_child
 
 #: A credential_process, a sign-in or an instance's metadata service may take that long; whoever
 #: waits longer is told so. The default of `RefreshPolicy.fetch_timeout`.
@@ -55,13 +58,17 @@ class Opening:
 
     @property
     def session(self) -> Any:
-        """The session, made of what is known; None where that is not known yet."""
+        """The boto3 session, made of what is known; None where that is not known yet."""
         child = self.child
-        if not isinstance(child, Child):
+        if not isinstance(child, (Child, Session)):
             return child
         with self._making:
             if self._session is None:
-                self._session = open_child(child)
+                if isinstance(child, Child):
+                    self._session = open_child(child)
+                else:
+                    with as_short_a_path(child.get_component("data_loader")):
+                        self._session = boto3.Session(botocore_session=child)
             return self._session
 
     async def opened(self) -> Any:

@@ -33,12 +33,13 @@ def aio_session_of(session: Any) -> AioSession | None:
     Raises:
         TypeError: it is no session.
     """
+    if session is not None and not isinstance(session, (Session, boto3.Session)):
+        # Asked first: a client, for one, is aiobotocore's, too.
+        raise TypeError(
+            "session must be an aiobotocore, aioboto3, boto3 or botocore Session or None, got "
+            f"{type(session).__name__}"
+        )
     if not is_asynchronous(session):
-        if session is not None and not isinstance(session, (Session, boto3.Session)):
-            raise TypeError(
-                "session must be an aiobotocore, aioboto3, boto3 or botocore Session or None, got "
-                f"{type(session).__name__}"
-            )
         return None
     inner = botocore_session(session)
     assert isinstance(inner, AioSession)

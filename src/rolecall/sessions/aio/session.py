@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
+import boto3
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentialResolver
 from aiobotocore.session import AioSession
 from botocore.config import Config
 from botocore.credentials import CredentialProvider
+from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
 
 from ..._version import __version__
 from ...chain import RoleChain
+from ...chain.opened import AioChainSession
 from ...fork import tell_after_fork
 from ...refresh import Refresher
-from ...refresh.aio import running_loop
+from ...refresh.aio import in_thread, running_loop
+from ...sources.clients import sts_client
+from ...sources.origin import load_credentials
 from ...sources.redaction import redact_logs
 from ...sources.upstream import botocore_session
 from ..boto import Child, NoToken, RoleSession, note_features, set_region
 from ..inherit import inherit
 from ..pickling import arrived, give_variables, variables_of
 from ..recipe import Region
-from .credentials import AioRefreshingCredentials, CredentialsBesideTheLoop
+from .beside import CredentialsBesideTheLoop
+from .credentials import AioRefreshingCredentials
 from .events import AioPresigning, AioRejections
 from .opening import Opening
 
 
-class AioRoleSession(AioSession):
+class AioRoleSession(AioChainSession, AioSession):
     """An `aiobotocore.session.AioSession` that acts as a role and never expires.
 
     It may be used from any number of event loops and threads, one after the other or at once, and
@@ -63,6 +70,9 @@ class AioRoleSession(AioSession):
     async def get_credentials(self) -> AioRefreshingCredentials:  # type: ignore[override]
         """Return the session's one credentials object.
 
+        Without any role, that of a chain has the same names, but is botocore's; None: there is
+        none where the chain starts.
+
         Raises:
             NoCredentialsError: whoever assumes the role has none (botocore's).
             ConfigError: no asyncio event loop runs here.
@@ -78,13 +88,14 @@ class AioRoleSession(AioSession):
         child = self._opening.child
         return child.chain if isinstance(child, Child) else self._chain
 
-    def synchronous(self) -> Any:
+    def synchronous(self) -> boto3.Session:
         """Return the boto3 session with the same credentials; blocks until it is open.
 
         Raises:
             as `get_credentials`.
         """
-        return self._opening.wait()
+        session: boto3.Session = self._opening.wait()
+        return session
 
     def __repr__(self) -> str:
         # The address belongs in it: fsspec takes two file systems with equal options for one.
@@ -106,10 +117,10 @@ class _Provider(CredentialProvider):
     CANONICAL_NAME = None
     METHOD = "rolecall"
 
-    def __init__(self, opening: Opening, method: str) -> None:
+    def __init__(self, opening: Opening, sts_client_kwargs: Mapping[str, Any]) -> None:
         super().__init__()
         self._opening = opening
-        self._method = method
+        self._sts_client_kwargs = sts_client_kwargs
         self._lock = threading.Lock()  # guards _made
         self._made: Any = None
         tell_after_fork(self)
@@ -119,35 +130,58 @@ class _Provider(CredentialProvider):
         self._lock = threading.Lock()
 
     async def load(self) -> Any:  # aiobotocore awaits it
-        child = await self._opening.opened()
+        if self._made is not None:
+            return self._made
+        opened = await self._opening.opened()
+        child = child_in(opened)
+        made: Any = None
+        if child is not None:
+            made = AioRefreshingCredentials(child, lambda: self._opening.session, child.method)
+        else:
+            inner = botocore_session(opened)
+            theirs = await in_thread(lambda: _found(inner))
+            if theirs is None:
+                return None  # as aiobotocore does; it asks again
+            client = functools.partial(sts_client, inner, self._sts_client_kwargs)
+            made = CredentialsBesideTheLoop(theirs, client)
         with self._lock:
             if self._made is None:
-                self._made = (
-                    AioRefreshingCredentials(child, lambda: self._opening.session, self._method)
-                    if isinstance(child, Child)
-                    else CredentialsBesideTheLoop(child.get_credentials())
-                )
+                self._made = made
             return self._made
+
+
+def child_in(opened: Any) -> Child | None:
+    """Return what makes the session that was *opened*; None: not known, or it is botocore's own."""
+    if isinstance(opened, RoleSession):
+        return opened._child
+    return opened if isinstance(opened, Child) else None
+
+
+def _found(session: Session) -> Any:
+    try:
+        return load_credentials(session)
+    except NoCredentialsError:
+        return None
 
 
 def open_aio_child(
     opening: Opening,
     *,
     parent: Session,
-    method: str,
     features: tuple[str, ...],
     region_name: Region,
     inherit_config: bool,
     shown_parent: Any = None,
     chain: RoleChain | None = None,
+    sts_client_kwargs: Mapping[str, Any] | None = None,
 ) -> AioRoleSession:
     """Return an asynchronous session with the credentials of what *opening* opens.
 
     Args:
         parent: The session whose configuration it takes over.
-        method: Where the credentials are from, as botocore calls it.
         features: botocore's user-agent feature ids.
         shown_parent: What the child calls its parent.
+        sts_client_kwargs: Those of the client that says who botocore's own credentials are.
     """
     redact_logs()
     child = AioRoleSession()
@@ -165,11 +199,15 @@ def open_aio_child(
     set_region(child, parent, region_name, inherit_config=inherit_config)
     if isinstance(region_name, str):
         child.set_config_variable("region", region_name)
-    provider = _Provider(opening, method)
+    asks = dict(sts_client_kwargs or {})
+    if isinstance(region_name, str):
+        asks.setdefault("region_name", region_name)
+    provider = _Provider(opening, asks)
     child.register_component("credential_provider", AioCredentialResolver([provider]))
 
     def refresher() -> Refresher | None:
-        return opening.child.refresher if isinstance(opening.child, Child) else None
+        made_of = child_in(opening.child)
+        return None if made_of is None else made_of.refresher
 
     AioRejections(refresher).register(child)
     AioPresigning(refresher).register(child)
@@ -197,7 +235,6 @@ def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSess
     child = open_aio_child(
         Opening(lambda: session._child if ours else session, name),
         parent=inner,
-        method=session.get_credentials().method,
         features=getattr(inner, "features", ()),
         region_name=None,
         inherit_config=True,

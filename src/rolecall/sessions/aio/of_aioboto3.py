@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import aioboto3
+import boto3
 
 from ...chain import RoleChain
 from ..boto import as_short_a_path
+from .credentials import AioRefreshingCredentials
 from .session import AioRoleSession
 
 
@@ -28,7 +30,11 @@ class AioBoto3RoleSession(aioboto3.Session):
     def assume_role_parent_session(self, parent: Any) -> None:
         self._role_session.assume_role_parent_session = parent
 
-    def synchronous(self) -> Any:
+    async def get_credentials(self) -> AioRefreshingCredentials:  # type: ignore[override]
+        """Return the session's one credentials object; aioboto3's are awaited, too."""
+        return await self._role_session.get_credentials()
+
+    def synchronous(self) -> boto3.Session:
         """Return the boto3 session with the same credentials; blocks until it is open."""
         return self._role_session.synchronous()
 
