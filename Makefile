@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Options for pytest: `make test ARGS='-k refresh -x'`
 ARGS ?=
 # A file's tests share servers; `make test ARGS='-n 0 --pdb'` runs all in one process.
-SEVERAL_AT_A_TIME := -n 3 --dist loadfile
+SEVERAL_AT_A_TIME := -n 3 --dist loadfile --no-loadscope-reorder
 # Part of the whole, not of a part that ARGS chooses.
 AND_ASYNCIO = $(if $(ARGS),@echo "make test-aio runs those of asyncio sessions",.ci/aio "$(PYTHON)")
 

@@ -5,6 +5,7 @@ They are here because each of these is a bug that shows only on somebody else's 
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import signal
@@ -35,6 +36,17 @@ LEAKY_NAMES = {
 # run: the workers of a server fixture with a wider scope, which cheroot starts on demand.
 LAST_WORDS_SECONDS = 5.0
 SERVES_THE_WHOLE_RUN = ("CP Server Thread-",)
+
+# Files of few tests that take long: one that begins last is waited for by all other workers, and
+# pytest-xdist by itself begins with files of many tests.
+LONG = frozenset({
+    "test_aio_on_seaweed.py", "test_bench.py", "test_credential_process.py",
+    "test_credential_process_prompts.py", "test_demo.py", "test_docs.py", "test_docs_commands.py",
+    "test_large_organization.py", "test_redis_faults.py", "test_redis_processes.py",
+    "test_refreshing_sessions.py", "test_rolecall_on_seaweed.py", "test_s3fs.py",
+    "test_seaweed_server.py", "test_serve.py", "test_serving.py", "test_shared_stores.py",
+    "test_terminals.py", "test_threads.py", "test_wheel.py",
+})  # fmt: skip
 
 # How slow the machine is, is no law of ours.
 settings.register_profile(
@@ -138,6 +150,52 @@ def _heed_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def _read_models_once() -> None:
+    """Let botocore's sessions share what they have read of AWS's models, and names of events.
+
+    To a new session the models are megabytes of JSON to parse and hundreds of folders to list:
+    100 ms, most of the time of most tests. Its clients share what it has read, and so do now those
+    of all sessions. A `Loader` by itself still reads for itself: clients write into S3's model.
+    """
+    import botocore.session
+    from botocore.hooks import EventAliaser
+    from botocore.loaders import Loader
+
+    read: dict[tuple[str, ...], dict[Any, Any]] = {}
+    names: dict[str, str] = {}
+    create_loader = botocore.session.create_loader
+
+    class Sharing(Loader):
+        # Looked at each time: boto3 adds a folder of its own to a loader that is there.
+        _cache = property(lambda self: read.setdefault(tuple(self.search_paths), {}))
+
+    def create_sharing_loader(search_path_string: str | None = None) -> Loader:
+        loader: Loader = create_loader(search_path_string)
+        loader.__class__ = Sharing
+        return loader
+
+    def keep_none(self: EventAliaser, value: dict[str, str]) -> None:
+        """Let `__init__` have its way."""
+
+    botocore.session.create_loader = create_sharing_loader
+    EventAliaser._alias_name_cache = property(lambda self: names, keep_none)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `LONG` files begin first, in whatever order pytest-randomly has given them."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Spare tests what costs the most: models that are read again, modules that are searched."""
+    if "botocore" in sys.modules:
+        _read_models_once()
+    # Garbage is looked for where a test may have left some: 0.1 s less for each gc.collect().
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from cheroot import wsgi
@@ -54,6 +55,13 @@ class _Server(wsgi.Server):
         while self.ready:
             connections: Any = self._connections  # type: ignore[attr-defined]  # not in the stubs
             connections.run(self.expiration_interval)
+
+    def stop(self) -> None:
+        """Stop at once: the loop of `serve` looks up when there is somebody to let in."""
+        self._connections._stop_requested = True  # type: ignore[attr-defined]  # not in the stubs
+        with suppress(OSError):
+            socket.create_connection(self.bind_addr, timeout=_STOP_SECONDS).close()
+        super().stop()
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Log instead of writing to stderr."""
