@@ -287,8 +287,9 @@ def test_a_role_is_not_assumed_for_a_run_that_was_killed(
         assert next(stream).ok
         cloud_clock.wait_for_waiters(3)  # the driver, and two that wait for STS
         run.kill()
-        assert [outcome.error.kind for outcome in stream if outcome.error] == ["timeout"] * 2
+        assert list(stream) == []
         cloud_clock.tick(5)
+    assert len(run.summary.not_run) == 2
     for one in threading.enumerate():
         if one.name == "rolecall-fleet-worker":
             one.join(20)

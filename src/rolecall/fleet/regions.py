@@ -22,6 +22,9 @@ RegionSpec = str | Iterable[str] | Mapping[str, Any] | Callable[[Account], Any] 
 #: What is known of an account before it is entered: its regions, or that they are to be asked for.
 Regions = tuple[str | None, ...] | str
 
+#: Of five thousand accounts of which one thing is wrong, so many are named.
+MOST_NAMED = 10
+
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
 
 #: Where enabled regions are asked for unless the session has a region: always enabled.
@@ -75,25 +78,31 @@ def regions_in(
     if isinstance(spec, Iterable) and not isinstance(spec, (str, Mapping)):
         spec = tuple(spec)  # it may be a generator, and there are many accounts
     found: dict[str, Regions] = {}
-    wrong: dict[str, None] = {}
+    wrong: dict[str, list[str]] = {}  # what is wrong, with which accounts
     for account in accounts:
         given: Any = spec
         if account.regions is not None:
             given = account.regions
         elif isinstance(spec, Mapping):
             if account.id not in spec:
-                wrong[f"regions names none for account {account.id}"] = None
+                wrong.setdefault("regions names none", []).append(account.id)
                 continue
             given = spec[account.id]
         elif callable(spec):
             given = spec(account)
         found[account.id] = _regions(given, account, partitions[account.id], wrong)
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise ValueError("; ".join(_told(why, ids) for why, ids in wrong.items()))
     return found
 
 
-def _regions(given: Any, account: Account, partition: str, wrong: dict[str, None]) -> Regions:
+def _told(why: str, ids: list[str]) -> str:
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    accounts = "account" if len(ids) == 1 else "accounts"
+    return f"{why} for {accounts} {', '.join(ids[:MOST_NAMED])}{more}" if ids else why
+
+
+def _regions(given: Any, account: Account, partition: str, wrong: dict[str, list[str]]) -> Regions:
     if given is None:
         return (None,)
     if given == ENABLED:
@@ -106,12 +115,14 @@ def _regions(given: Any, account: Account, partition: str, wrong: dict[str, None
         )
     found = tuple(dict.fromkeys(names))
     if not found:
-        wrong[f"regions names none for account {account.id}: leave the account out instead"] = None
+        wrong.setdefault("regions names none (leave the account out instead)", []).append(
+            account.id
+        )
     for name in found:
         if not isinstance(name, str) or not _REGION.fullmatch(name):
-            wrong[f"{name!r} is no region, such as eu-west-1, nor is it {ENABLED!r}"] = None
+            wrong[f"{name!r} is no region, such as eu-west-1, nor is it {ENABLED!r}"] = []
         elif partition_of_region(name) not in (None, partition):
-            wrong[f"{name} is in partition {partition_of_region(name)}, not in {partition}"] = None
+            wrong[f"{name} is in partition {partition_of_region(name)}, not in {partition}"] = []
     return found
 
 

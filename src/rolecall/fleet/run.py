@@ -66,6 +66,7 @@ class FanOut:
         self._errands = tuple(errands)
         self._asking = tuple(one.account.id for one in self._errands if one.asks)
         self._known = sum(len(one.targets()) for one in self._errands if not one.asks)
+        self._noted: dict[str, tuple[str | None, ...]] = {}  # regions that the journal knew
         self._driver: Driver | None = None
         self._stopped = False  # before there was anything to stop
 
@@ -83,7 +84,7 @@ class FanOut:
             try:
                 if kind is not None:
                     driver.stop("interrupted")
-                driver.finish()
+                driver.finish(failed=kind is not None)
             except KeyboardInterrupt:
                 if kind is not None:
                     raise
@@ -136,7 +137,8 @@ class FanOut:
         try:
             errands = self._errands
             if journal is not None:
-                errands = tuple(_without_done(errands, journal, tally, clock=settings.clock))
+                left = _without_done(errands, journal, tally, self._noted, clock=settings.clock)
+                errands = tuple(left)
             self._driver = start(errands, tally, journal)
         except BaseException:
             if journal is not None:
@@ -146,10 +148,13 @@ class FanOut:
             self._driver.stop("interrupted")
         try:
             self._driver.start()
-        except BaseException:  # the system gives no more threads
+        except RuntimeError:  # the system gives no more threads
             self._driver = None
             if journal is not None:
                 journal.close()
+            raise
+        except BaseException:  # Ctrl-C: nothing is to go on behind its back
+            self._driver.finish(failed=True)
             raise
         return Outcomes(self._driver.stream())
 
@@ -224,7 +229,7 @@ class FanOut:
     @property
     def targets(self) -> int:
         """How many targets there are, as far as it is known: ``"enabled"`` adds to it."""
-        found = {} if self._driver is None else self._driver.found
+        found = self._noted | ({} if self._driver is None else self._driver.found)
         # An account whose regions are not known yet is one thing that is to be done.
         return self._known + sum(len(found.get(id, (None,))) for id in self._asking)
 
@@ -352,13 +357,21 @@ def _nothing() -> None:
 
 
 def _without_done(
-    errands: Iterable[Errand], journal: Journal, tally: Tally, *, clock: Clock
+    errands: Iterable[Errand],
+    journal: Journal,
+    tally: Tally,
+    noted: dict[str, tuple[str | None, ...]],
+    *,
+    clock: Clock,
 ) -> Iterator[Errand]:
+    """Yield *errands* without what *journal* says is done; fill *noted* with regions it knew."""
     since = datetime.fromtimestamp(clock.time(), timezone.utc) - _REGIONS_LAST
     for errand in errands:
         regions = errand.known
         if errand.asks:
             regions = journal.regions_of(errand.account.id, errand.role, since=since)
+            if regions is not None:
+                noted[errand.account.id] = regions
         if regions is None:
             known: Iterable[str | None] = (
                 journal.regions_of(errand.account.id, errand.role, since=_EVER) or ()

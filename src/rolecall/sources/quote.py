@@ -11,9 +11,10 @@ _MOST_CHARACTERS = 200
 #: and digits count, or every long path would.
 _LONG_RUN = re.compile(r"[A-Za-z0-9/+=_-]{40,}")
 _MIXED = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9]"))
-#: ``'SecretAccessKey': '…'``, ``token=…``: a dict or a command line in a message.
+#: ``'SecretAccessKey': '…'``, ``token=…``: a dict or a command line in a message. The name's length
+#: is limited, or a text of nothing but such words would take minutes.
 _NAMED = re.compile(
-    r"(?i)((?:secret|token|passw|credential)[\w-]*['\"]?\s*[:=]\s*b?['\"]?)([^\s'\",;&)}\]]+)"
+    r"(?i)((?:secret|token|passw|credential)[\w-]{0,60}['\"]?\s*[:=]\s*b?['\"]?)([^\s'\",;&)}\]]+)"
 )
 _CODE = re.compile(r"(?<![0-9])[0-9]{6}(?![0-9])")
 _REDACTED = "[redacted]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from ..children import LAUNCH
+
+log: logging.Logger = logging.getLogger("rolecall")
 
 #: A result that is larger does not belong into a table.
 MOST_OUTPUT_BYTES = 10 * 1024 * 1024
@@ -104,7 +107,10 @@ class Child:
     def _hear(self, line: bytes) -> None:
         if line.strip():
             self._last = line
-            self._heard(line)
+            try:
+                self._heard(line)
+            except Exception:  # a child that nobody reads would wait for ever
+                log.debug("a line of a program was not passed on", exc_info=True)
 
     @staticmethod
     def _stream(found: IO[bytes] | None) -> IO[bytes]:

@@ -175,6 +175,7 @@ class _Job:
         from .roles import fetch, open_base, role_keywords, sts_keywords
 
         values, selection = self.values, self.selection
+        self._check_output()
         keywords = role_keywords(values)
         targets = read(selection)
         role = values["role"]
@@ -256,6 +257,20 @@ class _Job:
             query, arguments = self.values["query"], self._arguments()
             usable(lambda: check_call(session, service, operation, query, arguments))
 
+    def _check_output(self) -> None:
+        """Refuse a file of another run's before anything is run, whose rows would be lost."""
+        from ...errors import ConfigError
+        from ...fleet.results.tables import check_appending
+
+        path = self.values["output"]
+        if self.only_plans or not _goes_on(self.values["journal"], path):
+            return
+        try:
+            check_appending(path, self.format, rows=self.values["rows"])
+        except (ValueError, OSError) as error:
+            hint = "give another file: the journal says what is done already"
+            raise ConfigError(f"--output {path}: {error}", hint=hint) from error
+
     def _arguments(self) -> dict[str, Any]:
         from ...errors import ConfigError
         from ..naming import policy_path
@@ -310,14 +325,14 @@ class _Job:
         programs: Any = None
 
         def stop() -> None:
-            screen.say("interrupted: nothing more is started; once more ends what runs")
             run.stop()
+            screen.say("interrupted: nothing more is started; once more ends what runs")
 
         def end() -> None:
-            screen.say("interrupted: what runs is ended")
             run.kill()
             if programs is not None:
                 programs.end()
+            screen.say("interrupted: what runs is ended")
 
         def kill() -> None:
             run.kill()

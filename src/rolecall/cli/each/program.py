@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ class Programs:
         own = {
             MARKER: str(target),
             "ROLECALL_ACCOUNT_ID": target.account.id,
-            "ROLECALL_ACCOUNT_NAME": target.account.name,
+            "ROLECALL_ACCOUNT_NAME": _in_environment(target.account.name),
         }
         region = target.region or session.region_name
         if region:
@@ -301,3 +302,8 @@ def programs(
                 yield running
             finally:
                 running.close()
+
+
+def _in_environment(text: str) -> str:
+    """Return *text* so that a program finds it as UTF-8, whatever the locale says of us."""
+    return text.encode("utf-8", "replace").decode(sys.getfilesystemencoding(), "surrogateescape")

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ...sources.redaction import Redacting
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Screen:
     """What is said while a run goes on, by any thread, line by line.
 
+    Whatever becomes of standard error, a closed pipe or a full disk, nothing is raised: what is
+    said is lost, and the run goes on.
+
     Args:
         bar: Whether a bar is wanted; it is shown at a terminal that can move its cursor.
     """
@@ -33,7 +36,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Write one line, above the bar."""
-        with self._lock:
+        with self._lock, _unheard():
             if sys.stderr is None:
                 return
             if self._bar is not None:
@@ -44,7 +47,7 @@ class Screen:
 
     def say(self, *lines: str) -> None:
         """Say something of our own, above the bar."""
-        with self._lock:
+        with self._lock, _unheard():
             if self._bar is None:
                 say(*lines)
                 return
@@ -69,7 +72,8 @@ class Screen:
         with self._lock:
             bar, self._bar = self._bar, None
             if bar is not None:
-                bar.stop()  # which shows the cursor again
+                with _unheard():
+                    bar.stop()  # which shows the cursor again
 
     def tell(self, summary: Summary, total: int) -> None:
         """Show how far a run is.
@@ -91,6 +95,11 @@ class Screen:
                 failed=failed,
                 rate=f"{rate:.1f}/s" if rate else "",
             )
+
+
+def _unheard() -> suppress:
+    """Let what cannot be written be lost. A file that was closed is a ValueError."""
+    return suppress(OSError, ValueError)
 
 
 class _Said(logging.Handler):

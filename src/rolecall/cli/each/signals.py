@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+log: logging.Logger = logging.getLogger("rolecall")
 
 #: Ends the reading of numbers: no signal has this one.
 _OVER = b"\0"
@@ -59,7 +62,10 @@ def taken(interruptions: Interruptions) -> Iterator[None]:
         while _OVER not in (numbers := os.read(reader, 64)):
             for number in numbers:
                 if number in kinds:
-                    interruptions.take(number)
+                    try:
+                        interruptions.take(number)
+                    except Exception:  # the next signal is to be taken all the same
+                        log.exception("a signal could not be heeded")
 
     def note(number: int, _: object) -> None:
         """Do nothing: it has been written to the pipe already."""

@@ -304,13 +304,14 @@ def _encodable(text: str) -> str:
 
 
 #: What looks like a secret and is none: an ARN, which has the long names of its parts; where a
-#: traceback was; and how an error begins, such as ``ExpiredToken: The …``.
+#: traceback was; and how an error begins, such as ``ExpiredToken: The …``. Lengths are limited, or
+#: somebody's text of many like beginnings would take minutes.
 _KEPT = re.compile(
     r"""
     \barn:aws[\w-]*:[\w-]*:[\w-]*:\d{0,12}:[\w+=,.@:/*-]+
     | ^[ \t]*File\ "[^"\n]*",\ line\ \d+.*$
-    | \b\w*(?:Error|Exception|Credentials?Expired|MFARequired):\ (?=\S)
-    | \b(?:Expired|Invalid|Missing|Bad)\w*Token\w*:\ (?=\S)
+    | \b\w{0,60}(?:Error|Exception|Credentials?Expired|MFARequired):\ (?=\S)
+    | \b(?:Expired|Invalid|Missing|Bad)\w{0,40}Token\w{0,40}:\ (?=\S)
     | \bcredentials:\ (?=[a-z]+\ [A-Za-z])
     """,
     re.VERBOSE | re.MULTILINE,
@@ -318,7 +319,7 @@ _KEPT = re.compile(
 #: A signed URL, a password in an address, and a bearer token.
 _MORE_SECRETS = (
     (re.compile(r"(?i)(\bsignature=)[^\s&'\"<>,;)]+"), r"\g<1>[redacted]"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s/@'\"]+(?=@)"), r"\g<1>[redacted]"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]*:)[^\s/@'\"]+(?=@)"), r"\g<1>[redacted]"),
     (re.compile(r"(?i)(\bbearer\s+)[\w.~+/=-]{8,}"), r"\g<1>[redacted]"),
 )
 

@@ -200,9 +200,11 @@ class Journal:
         with self._guard:
             if self._file.closed:
                 return
-            with suppress(OSError):
-                os.fsync(self._file.fileno())
-            self._letting_go.close()
+            try:
+                with suppress(OSError):
+                    os.fsync(self._file.fileno())
+            finally:  # Ctrl-C may come while the disk is slow
+                self._letting_go.close()
 
     # ── writing ──────────────────────────────────────────────────────────────────────────
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import json
 import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from .plain import encodable, json_text, plain
+from .row_file import Place, opened, replacing
 
 if TYPE_CHECKING:
     import pandas
@@ -46,17 +45,6 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 #: A row group of a Parquet file ends after so many rows or characters: one is held in memory.
 GROUP_ROWS = 5_000
 GROUP_CHARACTERS = 16 * 1024 * 1024
-
-_WRITE = (
-    os.O_RDWR
-    | os.O_CREAT
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)  # or Windows would end lines its own way
-)
-
-_BLOCK = 64 * 1024
-
-Place = str | os.PathLike[str] | TextIO
 
 
 def records(outcomes: Iterable[Outcome], *, rows: bool = False) -> Iterator[dict[str, Any]]:
@@ -119,13 +107,9 @@ def write_csv(
     append: bool = False,
 ) -> int:
     """Write *outcomes* as CSV and return how many rows; see `Outcomes.to_csv`."""
-    if columns is not None:
-        columns = _known(columns, rows)
-    found: Iterable[dict[str, Any]] = records(outcomes, rows=rows)
+    names: Sequence[str] | None = COLUMNS if columns is None else _known(columns, rows)
     if columns is None and rows:
-        found = list(found)
-        columns = columns_of(found)
-    names = COLUMNS if columns is None else tuple(columns)
+        names = None  # those of the file, or else of all rows
 
     def line(cells: Iterable[Any]) -> str:
         made = (_spreadsheet(cell) for cell in cells) if for_spreadsheets else cells
@@ -135,19 +119,71 @@ def write_csv(
         return buffer.getvalue()[:-2] + "\n"
 
     encoding = "utf-8-sig" if for_spreadsheets else "utf-8"
-    with _opened(to, encoding, append=append, head=line(names)) as write:
+    # Before the first outcome is asked for: what cannot be written is not to run first.
+    with opened(to, encoding, append=append) as file:
+        there = file.head()
+        if there is not None:
+            names = _same_columns(there, names)
+        found: Iterable[dict[str, Any]] = records(outcomes, rows=rows)
+        if names is None:
+            found = list(found)
+            names = columns_of(found)
+        file.begin(line(names))
         count = 0
-        for count, one in enumerate(found, 1):  # noqa: B007 - told after the loop
-            write(line(_cell(one.get(name)) for name in names))
+        for count, one in enumerate(found, 1):  # noqa: B007 - told below
+            if there is not None and rows and (strange := one.keys() - {*names}):
+                raise ValueError(
+                    f"column {min(strange)} is not in the file: give columns=, or write anew"
+                )
+            file.write(line(_cell(one.get(name)) for name in names))
         return count
+
+
+def _same_columns(there: str, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that the file has whose first line is *there*.
+
+    Raises:
+        ValueError: they are not *names*, or none at all.
+    """
+    found = tuple(next(csv.reader([there]), ()))
+    known = all(name in COLUMNS or name.startswith(PREFIX) for name in found)
+    if not known or (names is not None and found != tuple(names)):
+        raise ValueError("there are other columns in the file: append with the same, or anew")
+    return found
+
+
+def check_appending(path: str | os.PathLike[str], format: str, *, rows: bool) -> None:
+    """Check that rows can be added to those in the file *path*.
+
+    Args:
+        format: ``"csv"`` or ``"jsonl"``.
+
+    Raises:
+        ValueError: it has other columns, or something else altogether.
+        OSError: it cannot be read and written.
+    """
+    with opened(path, "utf-8", append=True, looks=True) as file:
+        there = file.head()
+    if there is None:
+        return
+    if format == "csv":
+        _same_columns(there, None if rows else COLUMNS)
+        return
+    try:
+        found = json.loads(there)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "account" not in found:
+        raise ValueError("there is something else in the file than JSON lines of outcomes")
 
 
 def write_jsonl(outcomes: Iterable[Outcome], to: Place, *, rows: bool, append: bool = False) -> int:
     """Write *outcomes* as JSON lines and return how many."""
-    with _opened(to, "utf-8", append=append) as write:
+    with opened(to, "utf-8", append=append) as file:
+        file.begin("")
         count = 0
         for count, one in enumerate(records(outcomes, rows=rows), 1):  # noqa: B007 - told below
-            write(json_text(one) + "\n")
+            file.write(json_text(one) + "\n")
         return count
 
 
@@ -167,68 +203,6 @@ def _known(columns: Sequence[str], rows: bool) -> tuple[str, ...]:
     if wrong or not columns:
         raise ValueError("; ".join(wrong) or "columns must name one column at least")
     return tuple(columns)
-
-
-@contextmanager
-def _opened(
-    to: Place, encoding: str, *, append: bool, head: str = ""
-) -> Iterator[Callable[[str], None]]:
-    """Give what writes one row to *to* so that a killed process leaves whole ones.
-
-    Args:
-        append: Leave what is there, but for half a row at its end.
-        head: What comes first in a file.
-    """
-    if not isinstance(to, (str, os.PathLike)):
-        given: Any = to
-        if not hasattr(given, "write") or isinstance(given, (io.RawIOBase, io.BufferedIOBase)):
-            raise TypeError(f"a path or a file opened for text is wanted, got {type(to).__name__}")
-        write = _writer(to)
-        if head and not append:
-            write(head)
-        yield write
-        return
-    # What a run found is nobody else's business, until its owner says so.
-    descriptor = os.open(to, _WRITE | (0 if append else os.O_TRUNC), 0o600)
-    with open(descriptor, "r+" if append else "w", encoding=encoding, newline="") as file:
-        begun = append and _cut_half_a_row(descriptor, head.encode(encoding))
-        file.seek(0, os.SEEK_END)
-        write = _writer(file)
-        if head and not begun:
-            write(head)
-        yield write
-
-
-def _cut_half_a_row(descriptor: int, head: bytes) -> bool:
-    """Cut off what comes after the last end of line; return whether anything is left.
-
-    Raises:
-        ValueError: the file has other columns.
-    """
-    with open(descriptor, "rb+", closefd=False) as file:
-        if head and (found := file.readline()) and found.endswith(b"\n") and found != head:
-            raise ValueError("there are other columns in the file: append with the same, or anew")
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            at = file.read(end - start).rfind(b"\n")
-            if at >= 0:
-                file.truncate(start + at + 1)
-                return True
-            end = start
-        file.truncate(0)
-    return False
-
-
-def _writer(file: TextIO) -> Callable[[str], None]:
-    flush = getattr(file, "flush", lambda: None)
-
-    def write(row: str) -> None:
-        file.write(row)
-        flush()
-
-    return write
 
 
 def _cell(value: Any) -> Any:
@@ -254,34 +228,40 @@ def write_parquet(outcomes: Iterable[Outcome], path: str | os.PathLike[str], *, 
     types = dict.fromkeys(COLUMNS, pyarrow.string())
     types |= {"ok": pyarrow.bool_(), "started": instant}
     types |= {"elapsed_seconds": pyarrow.float64(), "attempts": pyarrow.int64()}
-    found: Iterable[dict[str, Any]] = records(outcomes, rows=rows)
-    if rows:
-        found = list(found)
-        kinds = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
-        kinds |= {str: pyarrow.string(), datetime: instant}
-        for name in columns_of(found)[len(COLUMNS) :]:
-            types[name] = kinds.get(_common(found, name) or str, pyarrow.string())
-    schema = pyarrow.schema([pyarrow.field(name, kind) for name, kind in types.items()])
-    # As JSON text: "value" always, others where their cells are not of one kind.
-    as_json = {"value"} | {
-        name
-        for name, kind in types.items()
-        if name.startswith(PREFIX) and kind == pyarrow.string() and _common(found, name) is not str
-    }
+    # Before the first outcome is asked for: what cannot be written is not to run first.
+    with replacing(path) as file:
+        found: Iterable[dict[str, Any]] = records(outcomes, rows=rows)
+        if rows:
+            found = list(found)
+            kinds = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+            kinds |= {str: pyarrow.string(), datetime: instant}
+            for name in columns_of(found)[len(COLUMNS) :]:
+                types[name] = kinds.get(_common(found, name) or str, pyarrow.string())
+        schema = pyarrow.schema([pyarrow.field(name, kind) for name, kind in types.items()])
+        # As JSON text: "value" always, others where their cells are not of one kind.
+        as_json = {"value"} | {
+            name
+            for name, kind in types.items()
+            if name.startswith(PREFIX)
+            and kind == pyarrow.string()
+            and _common(found, name) is not str
+        }
 
-    def ready(name: str, value: Any) -> Any:
-        if value is None:
-            return None
-        if name in as_json:
-            return json_text(value)
-        return encodable(value) if isinstance(value, str) else value
+        def ready(name: str, value: Any) -> Any:
+            if value is None:
+                return None
+            if name in as_json:
+                return json_text(value)
+            return encodable(value) if isinstance(value, str) else value
 
-    with _replacing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        count = 0
-        for group in _groups({name: ready(name, one.get(name)) for name in types} for one in found):
-            writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
-            count += len(group)
-        return count
+        with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+            count = 0
+            for group in _groups(
+                {name: ready(name, one.get(name)) for name in types} for one in found
+            ):
+                writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
+                count += len(group)
+            return count
 
 
 def _groups(made: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -309,27 +289,6 @@ def _common(found: Iterable[Mapping[str, Any]], name: str) -> type | None:
         fits = all(abs(one.get(name) or 0) < 2**63 for one in found)
         return int if fits else None
     return kinds.pop() if len(kinds) == 1 else None
-
-
-@contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Give a new file that takes *path*'s place at the end, unless something was raised."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"a path is wanted, got {type(path).__name__}")
-    final = os.path.realpath(path)  # a link stays one
-    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(final), prefix=".", suffix=".tmp")
-    try:
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            os.chmod(name, stat.S_IMODE(os.stat(final).st_mode))
-        os.replace(name, final)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def to_pandas(outcomes: Iterable[Outcome], *, rows: bool) -> pandas.DataFrame:

@@ -62,6 +62,8 @@ class Task:
 
     Attributes:
         asks: Ask which regions are enabled, instead of doing the work.
+        failed: What came of the attempt before; None: this is the first one.
+        begun: Its function was called.
         over: It was given up: what comes of it is of no interest any more.
         thread: Which has begun it.
         result: What came of it, for whoever is about to give it up.
@@ -71,6 +73,8 @@ class Task:
     target: Target
     asks: bool = False
     attempt: int = 1
+    failed: Outcome | None = None
+    begun: bool = False
     began: float = 0.0
     began_wall: float = 0.0
     deadline: float = math.inf
@@ -82,9 +86,9 @@ class Task:
         """Whether it was given up by now."""
         return self.over
 
-    def again(self) -> Task:
-        """Return the same, to be tried once more."""
-        return Task(self.stay, self.target, self.asks, self.attempt + 1)
+    def again(self, failed: Outcome) -> Task:
+        """Return the same, to be tried once more after it *failed*."""
+        return Task(self.stay, self.target, self.asks, self.attempt + 1, failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,12 @@ class Limits:
 
 
 class Crew(Driver):
-    """Runs errands on threads, which a target that takes too long does not hold up."""
+    """Runs errands on threads, which a target that takes too long does not hold up.
+
+    Args:
+        work: What is done with each target. None: only find out the regions.
+        alone: No other crew uses *opener* meanwhile.
+    """
 
     def __init__(
         self,
@@ -130,6 +139,7 @@ class Crew(Driver):
         journal: Journal | None = None,
         deadline: float | None = None,
         orders: Callable[[], str | None] = lambda: None,
+        alone: bool = True,
     ) -> None:
         super().__init__(
             clock=clock,
@@ -140,11 +150,13 @@ class Crew(Driver):
             orders=orders,
         )
         self._errands = deque(errands)
-        self._work = work  # None: only find out the regions
+        self._work = work
+        self._alone = alone
+        self._recalled = False  # whether some were taken back while they waited for STS
         self._opener = opener
         self._limits = limits
         self._ready: deque[Task] = deque()
-        self._later: list[tuple[float, int, Task, Outcome]] = []
+        self._later: list[tuple[float, int, Task]] = []
         self._number = itertools.count()
         self._running: dict[Task, None] = {}
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
@@ -231,8 +243,7 @@ class Crew(Driver):
         again = result.error is not None and result.error.retryable
         if again and task.attempt < self._limits.attempts and self.stopped is None:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (task.attempt - 1))
-            waiting = (now + pause, next(self._number), task.again(), outcome)
-            heapq.heappush(self._later, waiting)
+            heapq.heappush(self._later, (now + pause, next(self._number), task.again(outcome)))
         else:
             self.record(outcome)
 
@@ -246,10 +257,30 @@ class Crew(Driver):
             self._ready.extendleft(reversed(tasks))
 
     def expire(self, now: float) -> None:
-        """Give up the targets that take too long; their threads are replaced."""
+        """Give up the targets that take too long, and after a stop those that have not begun.
+
+        Their threads are replaced.
+        """
+        if self.stopped is not None:
+            self._recall()
         timeout = self._limits.timeout
         for task in [task for task in self._running if task.deadline <= now]:
             self._give_up(task, now, f"took longer than {timeout:g} s", TimeoutError.__name__)
+
+    def _recall(self) -> None:
+        """Take back all of which the function was not called yet, as while it waits for STS."""
+        waiting = []
+        for task in list(self._running):
+            with self._claims:
+                task.over = waits = not (task.begun or task.over or task.result is not None)
+                if waits and task.thread is not None:
+                    self._threads.discard(task.thread)
+                    self._opener.hangs(task.thread)
+            if waits:
+                del self._running[task]
+                waiting.append(task)
+        self._ready.extendleft(reversed(waiting))
+        self._recalled = self._recalled or bool(waiting)
 
     def abandon(self) -> None:
         """Give up all that runs."""
@@ -287,9 +318,13 @@ class Crew(Driver):
 
     def leave_out(self) -> tuple[Target, ...]:
         """Return all that was not started; what waits for another try has failed by now."""
-        for _, _, _, outcome in sorted(self._later, key=lambda one: one[:2]):
-            self.record(outcome)
-        left = [task.target for task in self._ready]
+        tasks = [*self._ready, *(task for _, _, task in sorted(self._later, key=lambda x: x[:2]))]
+        left = []
+        for task in tasks:
+            if task.failed is None:
+                left.append(task.target)
+            else:
+                self.record(task.failed)
         for errand in self._errands:
             left += errand.targets()
         self._later.clear()
@@ -299,6 +334,8 @@ class Crew(Driver):
 
     def close(self) -> None:
         """Let the threads go; those that hang in a target end with it."""
+        if self._recalled and self._alone:
+            self._opener.drop_waiting()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -334,6 +371,7 @@ class Crew(Driver):
         with self._claims:
             if task.is_over() or self.killed:
                 raise Late("the target was given up before its function was called")
+            task.begun = True
             if self._limits.timeout is not None:
                 task.deadline = self.clock.boottime() + self._limits.timeout
         if self._limits.timeout is not None:

@@ -12,7 +12,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -22,11 +21,14 @@ from ..results.journal import Journal
 from ..results.outcomes import Outcome
 from ..results.tally import Stop, Summary, Tally
 from ..targets import Target
+from .bell import Bell
 
 #: Longer waits are taken up again. A Ctrl-C that hits the very instant in which somebody wakes the
 #: driver may leave it asleep; and what the system waits for has an end.
 _LONGEST_WAIT_SECONDS = 5.0
 _STEP_SECONDS = 1.0
+#: A thread that was interrupted while it was started runs within milliseconds, or never.
+_LONGEST_START_SECONDS = 5.0
 
 
 class Driver(ABC):
@@ -61,11 +63,14 @@ class Driver(ABC):
         self._orders = orders
         self.killed: bool = False
         self._inbox: deque[Any] = deque()
-        self._changed = threading.Condition()  # guards all below
-        self._signal: Future[None] = Future()
+        # Entered as a lock, not as a condition, whose way in is Python: a Ctrl-C half-way in there
+        # would leave it locked for ever.
+        self._lock = threading.RLock()  # guards all below
+        self._changed = threading.Condition(self._lock)
+        self._bell = Bell(clock)
         self._outbox: deque[Outcome] = deque()
         self._wanted = True  # whether somebody may still take outcomes
-        self._begun = False  # whether somebody has
+        self._asked = False  # whether somebody has asked for some: then what they took is done
         self._ending = False
         self._over = False
         self._trouble: BaseException | None = None
@@ -73,19 +78,37 @@ class Driver(ABC):
         self._ended: float | None = None
         #: Why a part of the run left something out, where the run itself went on.
         self.left_by: Stop | None = None
+        self._entered = threading.Event()  # the thread runs, or is not to
         self._thread = threading.Thread(target=self._run, name="rolecall-fleet", daemon=True)
 
     # For whoever runs it
 
     def start(self) -> None:
-        """Start."""
-        self._thread.start()
+        """Start.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError:
+            raise
+        except BaseException:  # Ctrl-C: it may run by now, or be about to, or never be
+            self.kill()
+            if not self._entered.wait(_LONGEST_START_SECONDS):
+                with self._lock:
+                    never = not self._entered.is_set()
+                    self._entered.set()
+                if never:
+                    self._end()
+            raise
 
     def stream(self) -> Iterator[Outcome]:
         """Yield outcomes as they come, until the run is over; to leave early stops the run."""
+        self._asked = True
         try:
             while True:
-                with self._changed:
+                with self._lock:
                     self._await(lambda: self._outbox or self._over)
                     if not self._outbox:
                         if self._trouble is not None:
@@ -93,7 +116,6 @@ class Driver(ABC):
                         return
                     outcome = self._outbox.popleft()
                     self._wake()  # there is room for one more
-                self._begun = True
                 yield outcome
                 # Only now: what its reader did not get through with, is to run again.
                 if outcome.ok:
@@ -107,7 +129,7 @@ class Driver(ABC):
         """Start nothing more; does nothing once the run is stopped or over."""
         if os.getpid() != self._pid:
             return  # a forked child: the run is its parent's
-        with self._changed:
+        with self._lock:
             if self.stopped is None and not self._ending:
                 self.stopped = why
                 self._wake()
@@ -116,27 +138,31 @@ class Driver(ABC):
         """Stop, and wait no longer for what runs: it is refused every further call to AWS."""
         self.killed = True
         self.stop("interrupted")
-        with self._changed:
+        with self._lock:
             self._wake()  # it may have been stopped before
 
-    def finish(self) -> None:
+    def finish(self, *, failed: bool = False) -> None:
         """Return once all that was started has ended; outcomes that nobody has taken are dropped.
+
+        Args:
+            failed: Whoever might have asked for them has failed: they are to run again.
 
         Raises:
             RolecallError: the journal could not be written.
         """
         if os.getpid() != self._pid:
             return
-        with self._changed:
+        with self._lock:
             self._wanted = False
+            self._asked = self._asked or failed
             # Where nobody has ever asked for them, that they ran is all that is wanted.
-            untaken = [] if self._begun else list(self._outbox)
+            untaken = [] if self._asked else list(self._outbox)
             self._outbox.clear()
             self._wake()
         for outcome in untaken:
             if outcome.ok:
                 self._note(outcome)
-        with self._changed:
+        with self._lock:
             self._await(lambda: self._over)
         self._let_journal_go()
         if self._trouble is not None:
@@ -165,21 +191,21 @@ class Driver(ABC):
 
     def post(self, message: Any) -> None:
         """Have the driver's thread take *message*; from any thread."""
-        with self._changed:
+        with self._lock:
             self._inbox.append(message)
             self._wake()
 
     def record(self, outcome: Outcome) -> None:
         """Take down one outcome; in the driver's thread."""
         too_many = self.tally.count(outcome)
-        with self._changed:
+        with self._lock:
             wanted = self._wanted
             if wanted:
                 self._outbox.append(outcome)
             if too_many and self.stopped is None:
                 self.stopped = "tolerance"
             self._changed.notify_all()
-        if not outcome.ok or not (wanted or self._begun):
+        if not outcome.ok or not (wanted or self._asked):
             self._note(outcome)
 
     def _note(self, outcome: Outcome) -> None:
@@ -200,12 +226,12 @@ class Driver(ABC):
             write()
         except Exception as error:  # what was done is done all the same, and told
             self.fail(error)
-            with self._changed:
+            with self._lock:
                 self.stopped = "journal"
                 self._wake()
 
     def _let_journal_go(self) -> None:
-        with self._changed:
+        with self._lock:
             done = self._over and not (self._wanted and self._outbox)
         if done and self.journal is not None:
             self.journal.close()
@@ -257,6 +283,10 @@ class Driver(ABC):
     # The thread
 
     def _run(self) -> None:
+        with self._lock:
+            if self._entered.is_set():
+                return  # nobody waits for it any more
+            self._entered.set()
         try:
             while self._turn():
                 pass
@@ -273,7 +303,7 @@ class Driver(ABC):
             self._trouble = self._trouble or error
 
     def _end(self) -> None:
-        with self._changed:
+        with self._lock:
             self._ending = True
         try:
             self.not_run = self.leave_out()
@@ -284,16 +314,15 @@ class Driver(ABC):
         finally:
             self._settle(self.close)
             self._ended = self.clock.boottime()
-            with self._changed:
+            with self._lock:
                 self._over = True
                 self._changed.notify_all()
 
     def _turn(self) -> bool:
         """Do what is to be done now, then wait for something; False: all is over."""
-        with self._changed:
-            if self._signal.done():
-                self._signal = Future()
-            signal, messages = self._signal, list(self._inbox)
+        with self._lock:
+            self._bell.hush()
+            messages = list(self._inbox)
             self._inbox.clear()
         now = self.clock.boottime()
         while messages:
@@ -316,12 +345,11 @@ class Driver(ABC):
         until = min(self.next_instant(), self.deadline if self.stopped is None else math.inf)
         # What is due by now and was not done, waits for something that will be posted.
         wait = until - now if until > now else math.inf
-        self.clock.wait(signal, min(wait, _LONGEST_WAIT_SECONDS))
+        self._bell.wait(min(wait, _LONGEST_WAIT_SECONDS))
         return True
 
     def _has_room(self) -> bool:
         return not self._wanted or len(self._outbox) < self._room
 
     def _wake(self) -> None:
-        if not self._signal.done():
-            self._signal.set_result(None)
+        self._bell.ring()

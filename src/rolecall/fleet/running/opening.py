@@ -100,6 +100,11 @@ class Opener:
         if isinstance(self._recipe.pace, Pace):
             self._recipe.pace.end()
 
+    def drop_waiting(self) -> None:
+        """Assume no role for those who wait for their turn at STS now."""
+        if isinstance(self._recipe.pace, Pace):
+            self._recipe.pace.drop_waiting()
+
     def parent(self, chain: RoleChain | None) -> Any:
         """Return the session that assumes roles for *chain*, the same each time."""
         if chain is None:

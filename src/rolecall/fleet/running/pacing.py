@@ -69,7 +69,8 @@ class Pace:
         self._next = -math.inf  # when the next call would be due if none were ever early
         self._sent: deque[float] = deque()  # when calls were sent, in the last second
         self._refused = -math.inf  # when a call was last refused
-        self._over: Future[None] = Future()
+        self._over: Future[None] = Future()  # ends the waits of all who wait now
+        self._ended = False
 
     def __repr__(self) -> str:
         rate = self._rate
@@ -87,23 +88,24 @@ class Pace:
             ClientError: what *send* raises; throttling only after `MOST_ATTEMPTS`.
             Ended: nothing is sent any more.
         """
+        over = self._over
         for attempt in range(1, MOST_ATTEMPTS + 1):
             wait = self._turn(self.clock.boottime())
             if wait > 0:
-                self.clock.wait(self._over, wait)
-            if self._over.done():
+                self.clock.wait(over, wait)
+            if over.done() or self._ended:
                 raise Ended("the run was ended: no more roles are assumed for it")
             try:
                 answer = send()
             except (ClientError, HTTPClientError) as error:
-                if attempt == MOST_ATTEMPTS or not self._may_pass(error, attempt):
+                if attempt == MOST_ATTEMPTS or not self._may_pass(error, attempt, over):
                     raise
             else:
                 self._speed_up()
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _may_pass(self, error: Exception, attempt: int) -> bool:
+    def _may_pass(self, error: Exception, attempt: int, over: Future[None]) -> bool:
         """Return whether another attempt may help, after a pause if that is wanted."""
         if isinstance(error, ClientError):
             if _is_throttling(error):
@@ -115,14 +117,21 @@ class Pace:
                 return False
         if attempt >= _TRANSIENT_ATTEMPTS:
             return False
-        self.clock.wait(self._over, _PAUSE_SECONDS * 2 ** (attempt - 1))
+        self.clock.wait(over, _PAUSE_SECONDS * 2 ** (attempt - 1))
         return True
 
     def end(self) -> None:
         """Send nothing more, not even what waits for its turn."""
+        self._ended = True
+        self.drop_waiting()
+
+    def drop_waiting(self) -> None:
+        """Do not send what waits for its turn now."""
         with self._lock:
-            if not self._over.done():
-                self._over.set_result(None)
+            over, self._over = self._over, Future()
+            if self._rate is not None:
+                self._next = min(self._next, self.clock.boottime() + 1 / self._rate)
+        over.set_result(None)
 
     def _turn(self, now: float) -> float:
         """Return in how many seconds the next call may be sent, and take its turn."""
