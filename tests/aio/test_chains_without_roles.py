@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -210,3 +211,23 @@ def test_its_synchronous_session_is_boto3s(kind: str, world: World, aio_assume: 
     assert isinstance(synchronous, boto3.Session)
     assert synchronous is session.synchronous()
     assert run(keys_of(session)) == synchronous.get_credentials().get_frozen_credentials()
+
+
+def test_it_travels_by_where_it_starts_and_without_a_key(world: World) -> None:
+    world.environment_of("alice")
+    session = RoleChain(Ambient()).aio_session(region_name="eu-west-1")
+    run(session.get_credentials())
+
+    data = pickle.dumps(session)
+    arrived = pickle.loads(data)
+
+    assert not any(secret in data for secret in (b"fake-secret", b"AKIAFAKE"))
+    assert run(caller_arn(arrived)) == run(caller_arn(session))
+    assert arrived.get_config_variable("region") == "eu-west-1"
+
+
+def test_with_keys_of_this_process_alone_it_does_not_travel(cloud: StrictCloud) -> None:
+    session = RoleChain(GivenSession(aio_session_of(cloud))).aio_session()
+
+    with pytest.raises(ConfigError, match="explicit keys"):
+        pickle.dumps(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import boto3
@@ -28,7 +28,7 @@ from ...sources.redaction import redact_logs
 from ...sources.upstream import botocore_session
 from ..boto import Child, NoToken, RoleSession, note_features, set_region
 from ..inherit import inherit
-from ..pickling import arrived, give_variables, variables_of
+from ..pickling import arrived, give_variables, packed, variables_of
 from ..recipe import Region
 from .beside import CredentialsBesideTheLoop
 from .credentials import AioRefreshingCredentials
@@ -102,7 +102,12 @@ class AioRoleSession(AioChainSession, AioSession):
         return f"<AioRoleSession {self._opening.name} at {id(self):#x}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return around, (self.synchronous(), self._opening.name, variables_of(self))
+        session, name, variables = self.synchronous(), self._opening.name, variables_of(self)
+        if isinstance(session, RoleSession):
+            return around, (session, name, variables)
+        # A chain without roles: a session of boto3's own would take its keys along.
+        open_, arguments = packed(session)
+        return _around_packed, (open_, arguments, name, variables)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AioRoleSession:
         return self
@@ -218,6 +223,12 @@ def _aio_config(config: Config) -> Config:
     if isinstance(config, AioConfig):
         return config
     return AioConfig().merge(config)  # type: ignore[arg-type]  # it takes botocore's as well
+
+
+def _around_packed(
+    open_: Callable[..., Any], arguments: tuple[Any, ...], name: str, variables: Mapping[str, Any]
+) -> AioRoleSession:
+    return around(open_(*arguments), name, variables)
 
 
 def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSession:
