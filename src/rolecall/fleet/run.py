@@ -20,10 +20,11 @@ from .results.journal import Journal
 from .results.outcomes import Failure, Outcome, Outcomes
 from .results.tally import Summary, Tally
 from .running.chunks import Convoy
-from .running.crew import Crew, Limits
+from .running.crew import Crew
 from .running.driver import Driver
 from .running.opening import Opener
 from .running.pacing import Pace
+from .running.tasks import Limits
 from .running.travel import packed_bytes
 from .running.work import Work, is_known_by_name, name_of, work_of
 from .running.worker import Here, Travelling, run_chunk, sender

@@ -15,7 +15,7 @@ from botocore.config import Config
 from ..clock import Clock
 from ..refresh import RefreshPolicy
 from ..spans import length
-from .running.crew import Limits
+from .running.tasks import Limits
 
 #: Half of what a fetch may take. [PACED_TIMEOUT]
 _LONGEST_TURN_SECONDS = 300

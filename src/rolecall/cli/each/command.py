@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from ..parameters import verbose_option
+from .checks import check, check_output, goes_on
 from .options import Each, each_options, flat
 
 if TYPE_CHECKING:
@@ -57,61 +58,11 @@ def command(ctx: click.Context, /, **values: Any) -> int:
             )
         },
     )  # fmt: skip
-    _check(selection, program, values)
+    check(selection, program, values)
     verbose = ctx.get_parameter_source("verbose") is ParameterSource.COMMANDLINE
     job = _Job(program, selection, values, quiet=verbose or values["no_progress"])
     with nullcontext() if verbose else warnings_said(job.screen):
         return job.run()
-
-
-def _check(selection: Selection, program: Sequence[str], values: Mapping[str, Any]) -> None:
-    """Refuse what can be seen to be wrong at once."""
-    from .accounts import usable
-
-    wrong = selection.problems()
-    if program and values["call"]:
-        wrong.append("a program after -- and --call: give one of them")
-    if not program and not values["call"] and not (values["dry_run"] or values["save_plan"]):
-        wrong.append("what is to be done? Give a program after --, or --call SERVICE.OPERATION")
-    if values["journal"] and not program and not values["call"]:
-        wrong.append("--journal: is of a program or a --call; say which")
-    for name in ("arguments", "query"):
-        if values[name] is not None and not values["call"]:
-            wrong.append(f"--{name} goes with --call")
-    if values["call"] and not all(values["call"].partition(".")[::2]):
-        wrong.append(f"--call {values['call']}: must be SERVICE.OPERATION, as s3.list_buckets")
-    regions = flat(values["regions"])
-    if "enabled" in regions and len(regions) > 1:
-        wrong.append("--regions enabled: goes with no other region")
-    if selection.plan is not None and values["regions"]:
-        wrong.append("--regions: the plan says that")
-    if selection.plan is not None and values["roles_for"]:
-        wrong.append("--role-for: the plan says that")
-    wrong += _same_files(
-        {
-            "--accounts": selection.file,
-            "--plan": selection.plan,
-            "--save-plan": values["save_plan"],
-            "--journal": values["journal"],
-            "--output": values["output"],
-        }
-    )
-    if wrong:
-        raise click.UsageError("; ".join(wrong))
-    from ...fleet.shards import parse_shard
-
-    usable(lambda: parse_shard(values["shard"]))
-
-
-def _same_files(given: Mapping[str, str | None]) -> list[str]:
-    seen: dict[str, str] = {}
-    wrong = []
-    for flag, path in given.items():
-        if path is not None:
-            first = seen.setdefault(os.path.realpath(path), flag)
-            if first != flag:
-                wrong.append(f"{first} and {flag} name the same file")
-    return wrong
 
 
 class _Job:
@@ -175,7 +126,8 @@ class _Job:
         from .roles import fetch, open_base, role_keywords, sts_keywords
 
         values, selection = self.values, self.selection
-        self._check_output()
+        if not self.only_plans:
+            check_output(values, self.format)
         keywords = role_keywords(values)
         targets = read(selection)
         role = values["role"]
@@ -257,20 +209,6 @@ class _Job:
             query, arguments = self.values["query"], self._arguments()
             usable(lambda: check_call(session, service, operation, query, arguments))
 
-    def _check_output(self) -> None:
-        """Refuse a file of another run's before anything is run, whose rows would be lost."""
-        from ...errors import ConfigError
-        from ...fleet.results.tables import check_appending
-
-        path = self.values["output"]
-        if self.only_plans or not _goes_on(self.values["journal"], path):
-            return
-        try:
-            check_appending(path, self.format, rows=self.values["rows"])
-        except (ValueError, OSError) as error:
-            hint = "give another file: the journal says what is done already"
-            raise ConfigError(f"--output {path}: {error}", hint=hint) from error
-
     def _arguments(self) -> dict[str, Any]:
         from ...errors import ConfigError
         from ..naming import policy_path
@@ -320,7 +258,7 @@ class _Job:
         from .signals import Interruptions, taken
 
         screen, values = self.screen, self.values
-        goes_on = _goes_on(values["journal"], values["output"])
+        adds = goes_on(values["journal"], values["output"])
         failures: list[Outcome] = []
         programs: Any = None
 
@@ -361,20 +299,13 @@ class _Job:
                 self.format,
                 values["output"],
                 rows=values["rows"],
-                append=goes_on,
+                append=adds,
                 for_spreadsheets=values["for_spreadsheets"],
             )
         _report(run.summary, failures, screen, values["journal"])
         if interruptions.code is not None:
             return interruptions.code
         return 0 if run.summary.all_ok else 1
-
-
-def _goes_on(journal: str | None, output: str | None) -> bool:
-    """Return whether rows are to be added to those of the run that *journal* is of."""
-    return all(
-        path and os.path.exists(path) and os.path.getsize(path) for path in (journal, output)
-    )
 
 
 def _report(

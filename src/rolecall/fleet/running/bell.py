@@ -17,7 +17,7 @@ class Bell:
         # Not a future, in which a Ctrl-C can leave a lock behind; but a clock of somebody's own
         # knows how to wait for nothing else.
         self._rings: SimpleQueue[None] = SimpleQueue()
-        self._future: Future[None] | None = None if isinstance(clock, SystemClock) else Future()
+        self._future: Future[None] | None = None if type(clock) is SystemClock else Future()
 
     def ring(self) -> None:
         """Wake whoever waits now, or next."""

@@ -22,10 +22,11 @@ from ..errands import Errand
 from ..results.outcomes import Failure, Outcome
 from ..results.tally import Stop, Tally
 from ..targets import Target
-from .crew import Crew, Limits
+from .crew import Crew
 from .opening import Opener
 from .orders import OrdersFile
 from .pacing import Pace
+from .tasks import Limits
 from .travel import packed_bytes, unpacked
 from .work import Work
 
