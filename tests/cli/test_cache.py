@@ -343,8 +343,13 @@ def keyring_of_the_test(
     monkeypatch.syspath_prepend(str(tmp_path))
     desk.environ["ROLECALL_STORE"] = "keyring"
     desk.environ["PYTHON_KEYRING_BACKEND"] = "fake_keyring_of_test.Backend"
+    _forget_backend()  # which another test of this process may have chosen
     yield
     sys.modules.pop("fake_keyring_of_test", None)
+    _forget_backend()
+
+
+def _forget_backend() -> None:
     core = sys.modules.get("keyring.core")
     if core is not None:
         core._keyring_backend = None  # type: ignore[attr-defined]

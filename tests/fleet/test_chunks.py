@@ -382,7 +382,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
         executor.out[0].ends()
 
     executor = Scripted([end_with_a_full_disk])
-    run = scripted_run(base, executor, 30, journal=tmp_path / "run.jsonl", max_workers=10)
+    run = scripted_run(base, executor, 60, journal=tmp_path / "run.jsonl", max_workers=10)
 
     with pytest.raises(StoreError, match="No space left"):
         all_of(run)
@@ -391,7 +391,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     # The journal has a success when its reader comes for the next: until then, there is room for
     # some more chunks, but not for all.
     assert run.summary.not_run
-    assert counted(run) == 30
+    assert counted(run) == 60
     assert run.summary.stopped == "journal"
 
 

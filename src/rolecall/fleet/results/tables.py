@@ -131,7 +131,7 @@ def write_csv(
         file.begin(line(names))
         count = 0
         for count, one in enumerate(found, 1):  # noqa: B007 - told below
-            if there is not None and rows and (strange := one.keys() - {*names}):
+            if there is not None and columns is None and (strange := one.keys() - {*names}):
                 raise ValueError(
                     f"column {min(strange)} is not in the file: give columns=, or write anew"
                 )

@@ -95,13 +95,18 @@ class Driver(ABC):
             raise
         except BaseException:  # Ctrl-C: it may run by now, or be about to, or never be
             self.kill()
-            if not self._entered.wait(_LONGEST_START_SECONDS):
-                with self._lock:
-                    never = not self._entered.is_set()
-                    self._entered.set()
-                if never:
-                    self._end()
+            self._end_unless_begun()
             raise
+
+    def _end_unless_begun(self) -> None:
+        """End here what no thread will: one that was interrupted before it ran."""
+        if self._entered.is_set() or self._entered.wait(_LONGEST_START_SECONDS):
+            return
+        with self._lock:
+            never = not self._entered.is_set()
+            self._entered.set()
+        if never:
+            self._end()
 
     def stream(self) -> Iterator[Outcome]:
         """Yield outcomes as they come, until the run is over; to leave early stops the run."""
@@ -152,6 +157,7 @@ class Driver(ABC):
         """
         if os.getpid() != self._pid:
             return
+        self._end_unless_begun()
         with self._lock:
             self._wanted = False
             self._asked = self._asked or failed
