@@ -146,8 +146,12 @@ def _same_columns(there: str, names: Sequence[str] | None) -> tuple[str, ...]:
         ValueError: they are not *names*, or none at all.
     """
     found = tuple(next(csv.reader([there]), ()))
-    known = all(name in COLUMNS or name.startswith(PREFIX) for name in found)
-    if not known or (names is not None and found != tuple(names)):
+    if names is None:
+        ours, more = found[: len(COLUMNS)], found[len(COLUMNS) :]
+        same = ours == COLUMNS and all(name.startswith(PREFIX) for name in more)
+    else:
+        same = found == tuple(names)
+    if not same:
         raise ValueError("there are other columns in the file: append with the same, or anew")
     return found
 
