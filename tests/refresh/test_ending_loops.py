@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import wait
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,7 +18,7 @@ from drivers import in_a_thread, settle
 from programs import Awaiting, Program, held_up, in_the_air, run
 
 from rolecall import Credentials
-from rolecall.refresh import Event, Refresher, aio
+from rolecall.refresh import Event, Refresher, aio, flight
 from rolecall.refresh.aio import (
     LOOK_SECONDS,
     MOST_UNANSWERED,
@@ -23,6 +26,7 @@ from rolecall.refresh.aio import (
     OneAtATime,
     in_thread,
 )
+from rolecall.refresh.state import Abandonment
 from rolecall.sources.coroutine import AsyncCallableSource
 from rolecall.testing import FakeClock, FakeSource, Gate
 from rolecall.testing.clock import PATIENCE_SECONDS
@@ -230,17 +234,104 @@ def test_programs_that_are_shorter_than_a_refresh_do_not_each_begin_one(
         return served
 
     awaiting.before = before
-    for _ in range(19 * 60):
+    for _ in range(18 * 60):
         clock.tick(timedelta(seconds=1))
         assert run(program()) is held
         settle(session.refresher)
     attempts = len(awaiting.loops) - 1
     awaiting.before = None
-    clock.tick(timedelta(minutes=2))
+    clock.tick(timedelta(minutes=3))
 
-    assert 3 <= attempts <= 40  # of 1,140 programs
+    assert 3 <= attempts <= 40  # of 1,080 programs
     assert session.refresher.state.failure is None
     assert run(session.get()) is not held, "what has expired is waited for"
+
+
+def test_a_loop_that_stays_refreshes_beside_programs_that_do_not(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    held = run(session.get())
+    clock.tick(timedelta(minutes=40))
+    stays = programs()
+    came = held_up(awaiting)
+
+    async def cut_off() -> None:
+        assert await session.get() is held
+        await in_the_air(came)
+
+    run(cut_off())
+    settle(session.refresher)
+    clock.tick(timedelta(seconds=0.5))
+    for seconds, calls in ((0, 1), (0.4, 1), (0.6, 2)):  # a pause of ten minutes has begun
+        session.refresher._state = replace(
+            session.refresher.state,
+            abandoned=Abandonment(until=clock.boottime() + 600, until_wall=math.inf, count=9),
+        )
+        clock.tick(timedelta(seconds=seconds))
+        assert stays.start(session.get).result(PATIENCE_SECONDS)
+        settle(session.refresher)
+        assert len(awaiting.loops) == calls + 1, seconds
+
+    assert awaiting.loops[-1] is stays.loop
+    assert run(session.get()) is not held
+
+
+def test_a_loop_that_was_only_read_from_takes_a_fetch_over(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program], clock: FakeClock
+) -> None:
+    held = run(session.get())
+    clock.tick(STALE)
+    first, second = programs(), programs()
+    came = held_up(awaiting)
+    first.start(session.get).result(PATIENCE_SECONDS)
+    came.wait_for_arrival()
+    flying = session.refresher._flight
+    assert flying is not None
+    assert second.start(session.get).result(PATIENCE_SECONDS) is held
+
+    first.end()
+
+    assert flying.future.result(PATIENCE_SECONDS) is None
+    assert awaiting.loops[1:] == [first.loop, second.loop]
+
+
+def test_a_loop_that_is_dropped_without_being_closed_is_not_kept(
+    session: AsyncRefresher, awaiting: Awaiting, programs: Callable[[], Program]
+) -> None:
+    program = programs()
+    came = held_up(awaiting)
+    program.start(session.get)
+    came.wait_for_arrival()
+    program.stop()
+    settle(session.refresher)
+    assert aio._unfinished
+
+    # All that is kept of it; the test's own program must close it.
+    assert all(isinstance(one, weakref.ref) for pair in aio._unfinished for one in pair)
+    program.end()
+    aio._close_unfinished()
+
+    assert aio._unfinished == []
+
+
+def test_what_a_coroutine_says_to_its_being_closed_is_not_for_others(
+    make: Make, awaiting: Awaiting
+) -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            raise asyncio.CancelledError from None
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(stubborn())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    aio._unfinished.append((weakref.ref(loop), weakref.ref(task)))
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    assert run(AsyncRefresher(make(source=awaiting)).get())
+    assert aio._unfinished == []
 
 
 def test_who_has_nothing_asks_at_once_though_another_program_left(
@@ -360,7 +451,7 @@ def test_a_loop_that_lives_on_after_all_its_tasks_were_cancelled_is_asked_again(
     assert awaiting.loops == [program.loop, program.loop]
 
 
-@pytest.mark.parametrize("name", aio._ENDING)
+@pytest.mark.parametrize("name", flight._ENDING)
 def test_asyncio_says_that_a_loop_is_about_to_be_closed(name: str) -> None:
     loop = asyncio.new_event_loop()
     assert getattr(loop, name) is False
@@ -370,6 +461,21 @@ def test_asyncio_says_that_a_loop_is_about_to_be_closed(name: str) -> None:
     loop.close()
 
     assert getattr(loop, name) is True
+
+
+def test_a_loop_that_goes_on_after_it_was_shut_down_is_served(
+    session: AsyncRefresher, awaiting: Awaiting
+) -> None:
+    """As programs do that keep one loop, and clean up after each call on it."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+
+    got = loop.run_until_complete(asyncio.wait_for(session.get(), PATIENCE_SECONDS))
+    loop.close()
+
+    assert got.access_key == "ASIAFAKE000000000001"
+    assert awaiting.loops == [loop]
 
 
 def test_what_comes_when_a_loop_is_about_to_be_closed_is_not_begun(

@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import wait as wait_for_any
@@ -28,6 +29,7 @@ from .flight import (
     anew,
     asked_by,
     attended,
+    is_ending,
     leaving,
     on_behalf_of,
     serves,
@@ -52,15 +54,13 @@ MOST_OF_IT = 0.9
 #: asyncio's own name, which its gather() sets too. Where it is gone, there is a line in the log.
 _COMPLAINS = "_log_destroy_pending"
 
-#: What asyncio sets when asyncio.run, or whoever closes a loop well, is about to close it.
-#: Where they are gone, what was begun on a loop at its very end is closed with it.
-_ENDING = ("_asyncgens_shutdown_called", "_executor_shutdown_called")
-
 #: So often a coroutine that is closed may wait for something more, which it is refused.
 MOST_LAST_WORDS = 16
 
-#: Tasks that had not ended when their loops stopped, and those loops.
-_unfinished: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+#: Loops that stopped before these tasks of theirs had ended: weakly, as what is dropped is closed.
+_unfinished: list[
+    tuple[weakref.ref[asyncio.AbstractEventLoop], weakref.ref[asyncio.Task[None]]]
+] = []
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -273,7 +273,7 @@ def awaited(make: Callable[[], Awaitable[T]], *, once: bool = False, anywhere: b
                 error = task.exception()
                 if error is None:
                     return answer[0]
-                if not (isinstance(error, Exception) and _is_ending(loop)):
+                if not (isinstance(error, Exception) and is_ending(loop)):
                     raise error
                 # At the end of a loop all kinds of things fail that are no failure of the source.
             held_up = held_up or (task is None and loop.is_running())
@@ -316,7 +316,7 @@ def _ended_on(
     def begin() -> None:
         if ended.done():
             return
-        if _is_ending(loop):
+        if is_ending(loop):
             give_up()
             return
         work = _only(make, answer)
@@ -330,7 +330,8 @@ def _ended_on(
 
     def report(task: asyncio.Task[None]) -> None:
         if task.cancelled():
-            leaving.add(loop)
+            if not ended.done():  # else it was we who cancelled it
+                leaving.add(loop)
         else:
             task.exception()  # or asyncio complains that nobody looked at it
         with contextlib.suppress(InvalidStateError):  # the loop counted as ended already
@@ -358,13 +359,13 @@ def _ended_on(
             answered.clear()
             with contextlib.suppress(RuntimeError):  # closed
                 loop.call_soon_threadsafe(answered.set)
-    _unfinished.extend((loop, task) for task in tasks if not task.done())
+    for task in tasks:
+        if not task.done():
+            # asyncio would complain of it, and it is the one task here that nobody waits for.
+            setattr(task, _COMPLAINS, False)
+            _unfinished.append((weakref.ref(loop), weakref.ref(task)))
     _close_unfinished()
     return ended.result()
-
-
-def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
-    return not loop.is_running() or any(getattr(loop, name, False) for name in _ENDING)
 
 
 def _close_unfinished() -> None:
@@ -373,23 +374,22 @@ def _close_unfinished() -> None:
     It holds what it holds, such as the lock of its parent's credentials, until it is closed.
     """
     for one in list(_unfinished):
-        loop, task = one
-        if not (task.done() or loop.is_closed()):
+        loop, task = one[0](), one[1]()
+        if loop is not None and task is not None and not (task.done() or loop.is_closed()):
             continue
         with contextlib.suppress(ValueError):  # another thread was quicker
             _unfinished.remove(one)
-            if not task.done():
+            if loop is not None and task is not None and not task.done():
                 _close(task)
 
 
 def _close(task: asyncio.Task[None]) -> None:
-    # asyncio would complain of it, and it is the one task here that nobody waits for.
-    setattr(task, _COMPLAINS, False)
     coroutine = task.get_coro()
     if not inspect.iscoroutine(coroutine):
         return
     for _ in range(MOST_LAST_WORDS):
-        with contextlib.suppress(Exception):  # it cannot await anything any more
+        # It cannot await anything any more; whatever it says to that is nobody's business here.
+        with contextlib.suppress(BaseException):
             coroutine.close()
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED:
             break

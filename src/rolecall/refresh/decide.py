@@ -43,13 +43,20 @@ _RAISE = Decision(Do.RAISE)
 
 
 def decide(
-    state: State, now: Instant, policy: RefreshPolicy, flying: Flying | None, fetch_limit: float
+    state: State,
+    now: Instant,
+    policy: RefreshPolicy,
+    flying: Flying | None,
+    fetch_limit: float,
+    *,
+    stays: bool = False,
 ) -> Decision:
     """Return what a reader who comes at *now* gets.
 
     Args:
         flying: The fetch in progress, unless it is lost.
         fetch_limit: Seconds a new fetch may take.
+        stays: Whether the reader is likely to be there until a fetch has ended.
     """
     where = phase(state.held, now)
     if where is Phase.FRESH:
@@ -59,10 +66,11 @@ def decide(
     paused = failure is not None and failure.pauses(now)
     if paused and _raised_at_once(failure, policy):
         return _RAISE
-    # What ended with its event loops is no failure, and is told to nobody.
-    paused = paused or (state.abandoned is not None and state.abandoned.pauses(now))
     if where is Phase.STALE:
-        if flying is not None or paused:
+        # What ended with its event loops is no failure, but others that end as soon need not begin
+        # the next attempt. Later on whoever comes does, before there is nothing left to serve.
+        quiet = not stays and state.abandoned is not None and state.abandoned.pauses(now)
+        if flying is not None or paused or quiet:
             return _SERVE
         if policy.refresh_in == "caller":
             return Decision(Do.WAIT, _patience(policy, fetch_limit), start=True)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from ..errors import FetchError, RolecallError
 from .state import Flying
@@ -17,9 +17,26 @@ from .state import Flying
 MOST_ASKERS = 16
 
 
+#: What asyncio sets when asyncio.run, or whoever closes a loop well, is about to close it. Where
+#: they are gone, what was begun on a loop at its very end is closed with it.
+_ENDING = ("_asyncgens_shutdown_called", "_executor_shutdown_called")
+
+#: Event loop → which of these were set when somebody on it last asked: where it goes on, they stay.
+_known: WeakKeyDictionary[Any, tuple[bool, ...]] = WeakKeyDictionary()
+
 #: Event loops that cancelled what they were to await: they are ending, or so it must be taken,
 #: until somebody on them asks again. Whatever is begun on one that ends would never end itself.
 leaving: WeakSet[Any] = WeakSet()
+
+
+def is_ending(loop: Any) -> bool:
+    """Return whether *loop* has ended, or is being shut down since somebody on it last asked."""
+    flags = _flags(loop)
+    return not loop.is_running() or (any(flags) and flags != _known.get(loop))
+
+
+def _flags(loop: Any) -> tuple[bool, ...]:
+    return tuple(bool(getattr(loop, name, False)) for name in _ENDING)
 
 
 def serves(loop: Any) -> bool:
@@ -48,6 +65,7 @@ class Askers:
         """
         if member is not None and not isinstance(member, Askers):
             leaving.discard(member)
+            _known[member] = _flags(member)
         if member is None:
             self._threads = True
         elif member is not self and member not in self._members:

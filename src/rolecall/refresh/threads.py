@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..credentials import Credentials, Source
@@ -41,6 +42,10 @@ MOST_HANGING = 4
 #: Whoever waited for an abandoned flight asks for another, on a loop that still runs. Several in a
 #: row can only mean that the coroutine cancels itself.
 MOST_ABANDONED = 3
+
+#: An event loop that asks again after so long is likely to be there until a fetch has ended, which
+#: takes less than a second mostly.
+STAYS_SECONDS = 1.0
 
 #: A slow request may come back with a key that was replaced a rotation or two ago.
 RECENT_KEYS = 4
@@ -81,6 +86,7 @@ class Refresher:
         self._flight: Flight | None = None
         self._told_expired = 0  # the last generation whose being served expired was told
         self._lost: list[Flight] = []  # those that may still answer
+        self._came: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # event loop → since when
         self._recent: deque[str] = deque(maxlen=RECENT_KEYS)
         tell_after_fork(self)
 
@@ -153,16 +159,23 @@ class Refresher:
             # itself.
             do = rules.after_waiting(state, now, self.policy).do
             return self._outcome(state, now, do, self._asked_by_itself())
-        decision = rules.decide(state, now, self.policy, flying, self.fetch_limit)
+        stays = state.abandoned is not None and self._stays(loop, now)
+        decision = rules.decide(state, now, self.policy, flying, self.fetch_limit, stays=stays)
         if decision.start or decision.do is Do.WAIT:
-            state, flight, leader, decision, lost = self._board(now, loop)
+            state, flight, leader, decision, lost = self._board(now, loop, stays=stays)
             waits = decision.do is Do.WAIT
             if flight is not None and leader:
                 self._take_off(flight, asked=waits, loop=loop, person=person)
             self._teller.lost(lost, self._state)
             if flight is not None and waits:
                 return flight, decision.wait
+        elif loop is not None and flight is not None:
+            flight.askers.add(loop)  # it may be there longer than those who wait
         return self._outcome(state, now, decision.do, None)
+
+    def _stays(self, loop: Any, now: Instant) -> bool:
+        """Return whether *loop* was here a while ago already, or there is none that may end."""
+        return loop is None or now.boot - self._came.setdefault(loop, now.boot) >= STAYS_SECONDS
 
     def _aboard(self, flight: Flight | None) -> bool:
         """Return whether the code that runs is what *flight* waits for."""
@@ -186,7 +199,7 @@ class Refresher:
         return (own or self.policy.fetch_timeout).total_seconds()
 
     def _board(
-        self, now: Instant, loop: Any, *, force: bool = False
+        self, now: Instant, loop: Any, *, force: bool = False, stays: bool = False
     ) -> tuple[State, Flight | None, bool, rules.Decision, Flight | None]:
         """Decide under the lock, for what was true a moment ago may not be, and join or start.
 
@@ -207,6 +220,7 @@ class Refresher:
                 self.policy,
                 None if flight is None else flight.as_seen,
                 self.fetch_limit,
+                stays=stays,
             )
             leader = False
             if flight is None and (decision.start or force):

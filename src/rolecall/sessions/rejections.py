@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from botocore.session import Session
 
+from ..errors import Unreachable
 from ..refresh import Refresher
 from ..refresh.flight import Flight
 from ..refresh.state import read
@@ -82,6 +83,8 @@ class Rejections:
             if rejected.flying is not None:
                 flight, seconds = rejected.flying
                 refresher.clock.wait(flight.future, seconds)
+                if not flight.future.done():
+                    raise Unreachable("the key that is on its way has not come")
             return self.replaced(rejected, refresher.get().access_key)
         except Exception:  # the service's own answer is the better one then
             self.not_replaced(rejected)

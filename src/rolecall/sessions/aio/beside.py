@@ -48,6 +48,15 @@ class CredentialsBesideTheLoop:
     def __repr__(self) -> str:
         return f"<CredentialsBesideTheLoop {self.method}>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> CredentialsBesideTheLoop:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ConfigError(
+            "live credentials are not pickled",
+            hint="pickle the session or its chain: the other process finds them for itself",
+        )
+
     # ── what aiobotocore calls ───────────────────────────────────────────────────────────
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:

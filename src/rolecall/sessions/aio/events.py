@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...errors import Unreachable
 from ...refresh.aio import AsyncRefresher, until_done
 from ..presign import Presigning, asked_lifetime
 from ..rejections import Rejections
@@ -25,6 +26,8 @@ class AioRejections(Rejections):
             if rejected.flying is not None:
                 flight, seconds = rejected.flying
                 await until_done(flight.future, seconds, rejected.refresher.clock)
+                if not flight.future.done():
+                    raise Unreachable("the key that is on its way has not come")
             fetched = await AsyncRefresher(rejected.refresher).get()
         except Exception:  # the service's own answer is the better one then
             self.not_replaced(rejected)

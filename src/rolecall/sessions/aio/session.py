@@ -228,10 +228,12 @@ def _aio_config(config: Config) -> Config:
 def _around_packed(
     open_: Callable[..., Any], arguments: tuple[Any, ...], name: str, variables: Mapping[str, Any]
 ) -> AioRoleSession:
-    return around(open_(*arguments), name, variables)
+    return around(open_(*arguments), name, variables, RoleChain(arguments[0]))
 
 
-def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSession:
+def around(
+    session: Any, name: str, variables: Mapping[str, Any], chain: RoleChain | None = None
+) -> AioRoleSession:
     """Return an asynchronous session with the credentials and configuration of *session*.
 
     The same one for the same credentials: s3fs takes a file system that arrives a second time for
@@ -250,7 +252,7 @@ def around(session: Any, name: str, variables: Mapping[str, Any]) -> AioRoleSess
         region_name=None,
         inherit_config=True,
         shown_parent=session.assume_role_parent_session if ours else None,
-        chain=session.chain if ours else None,
+        chain=session.chain if ours else chain,
     )
     give_variables(child, variables)
     arrived.put(key, child)
