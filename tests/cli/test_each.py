@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -432,6 +433,95 @@ def test_a_journal_leaves_out_what_was_done(
     assert '"each sts.get_caller_identity ' in text
 
 
+def spreadsheet(text: str) -> str:
+    """Return CSV as a spreadsheet saves it."""
+    return "\ufeff" + text.replace("\n", "\r\n")
+
+
+STRANGE: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "other columns": (
+        "csv", lambda text: text.replace("ou_path,", ""), "there are other columns in the file",
+    ),
+    "JSON lines": ("csv", lambda _: '{"account": "1"}\n', "there are other columns in the file"),
+    "CSV": ("jsonl", lambda _: "account,region\n", "something else in the file than JSON lines"),
+    "other JSON lines": ("jsonl", lambda _: '{"id": 1}\n', "something else in the file"),
+    "a list": ("jsonl", lambda _: "[]\n", "something else in the file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_rows_are_not_added_to_another_file_and_nothing_runs(
+    rolecall: Run, cloud: StrictCloud, tmp_path: Path, case: str
+) -> None:
+    format, changed, why = STRANGE[case]
+    journal, output = tmp_path / "journal.jsonl", tmp_path / "out.txt"
+    words = ("--journal", str(journal), "--output", str(output), "--format", format)
+    first = rolecall("each", *BASE, "--account", ONE, *WHO, *words)
+    output.write_text(changed(output.read_text()))
+    before = cloud.calls(), journal.read_bytes(), output.read_bytes()
+
+    found = rolecall("each", *THEM, *WHO, *words)
+
+    assert first.code == 0
+    assert (found.code, found.out) == (2, "")
+    assert f"rolecall: --output {output}: " in found.err
+    assert why in found.err
+    assert found.err.endswith(
+        "\n  hint: give another file: the journal says what is done already\n"
+    )
+    assert (cloud.calls(), journal.read_bytes(), output.read_bytes()) == before
+    # What is left can be looked at all the same: it is not written there.
+    dry = ("each", *THEM, *WHO, "--journal", str(journal), "--dry-run", "--json")
+    assert [one["account"] for one in rows(rolecall(*dry))] == [TWO]
+
+
+@pytest.mark.parametrize("changed", [spreadsheet, lambda text: text + "half a ro", str])
+def test_rows_are_added_to_a_file_that_a_spreadsheet_has_saved(
+    rolecall: Run, tmp_path: Path, changed: Callable[[str], str]
+) -> None:
+    journal, output = tmp_path / "journal.jsonl", tmp_path / "out.csv"
+    words = (*WHO, "--query", "Account", "--journal", str(journal), "--output", str(output))
+    rolecall("each", *BASE, "--account", ONE, *words)
+    output.write_text(changed(output.read_text()), encoding="utf-8", newline="")
+
+    found = rolecall("each", *THEM, *words)
+
+    assert (found.code, found.err) == (0, "rolecall: 1 ok, 1 done before\n")
+    table = list(csv.DictReader(io.StringIO(output.read_bytes().decode("utf-8-sig"))))
+    assert [row["value"] for row in table] == [ONE, TWO]
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["a FIFO", "a pipe"])
+def test_what_is_found_may_be_written_to_what_is_no_file(
+    rolecall: Run, tmp_path: Path, format: str, kind: str
+) -> None:
+    """As ``>(gzip >found.gz)`` gives one. A journal may stand beside it."""
+    if kind == "a FIFO":
+        output = str(tmp_path / "fifo")
+        os.mkfifo(output)
+        reader, writer = os.open(output, os.O_RDONLY | os.O_NONBLOCK), None
+    else:
+        reader, writer = os.pipe()
+        output = f"/dev/fd/{writer}"
+    words = ("--output", output, "--format", format, "--journal", str(tmp_path / "journal.jsonl"))
+    text = ""
+    try:
+        for account in (ONE, TWO):
+            found = rolecall("each", *BASE, "--account", f"{ONE},{account}", *WHO, *words)
+            assert found.code == 0, found.err
+            text += os.read(reader, 65536).decode()
+    finally:
+        for one in (reader, writer):
+            if one is not None:
+                os.close(one)
+
+    heads = [line for line in text.splitlines() if line.startswith("account,")]
+    assert len(heads) == (2 if format == "csv" else 0)
+    values = [line for line in text.splitlines() if line not in heads]
+    assert [ONE in values[0], TWO in values[1], len(values)] == [True, True, 2]
+
+
 def test_a_dry_run_beside_a_journal_shows_what_is_left(rolecall: Run, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = ("--journal", str(path))
@@ -451,6 +541,22 @@ def test_a_dry_run_beside_a_journal_shows_what_is_left(rolecall: Run, tmp_path: 
     assert path.read_text() == text + '{"account": "'
     other = rolecall("each", *THEM, *WHO, "--query", "Arn", *journal, "--dry-run")
     assert (other.code, other.out) == (2, "")
+
+
+def test_a_dry_run_harms_nothing_that_was_found_or_planned(rolecall: Run, tmp_path: Path) -> None:
+    journal, found, plan = (tmp_path / name for name in ("j.jsonl", "found.csv", "plan.json"))
+    words = ("each", *THEM, *WHO, "--journal", str(journal))
+    rolecall(*words, "--output", str(found), "--save-plan", str(plan))
+    rows_found, whole = found.read_bytes(), plan.read_bytes()
+
+    refused = rolecall(*words, "--output", str(found), "--dry-run")
+    again = rolecall(*words, "--save-plan", str(plan), "--dry-run")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "leave it out for --dry-run" in refused.err
+    assert found.read_bytes() == rows_found
+    assert again.err.startswith("rolecall: 0 targets in 0 accounts are left")
+    assert plan.read_bytes() == whole  # not what is left
 
 
 def test_half_a_line_that_is_cut_off_is_told(rolecall: Run, tmp_path: Path) -> None:

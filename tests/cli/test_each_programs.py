@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -20,8 +21,11 @@ from hypothesis import strategies as st
 
 from rolecall.cli.each import child as each_child
 from rolecall.cli.each import program as each_program
+from rolecall.cli.each import signals as each_signals
 from rolecall.cli.each.program import value_of
-from rolecall.cli.each.signals import Interruptions
+from rolecall.cli.each.progress import Screen
+from rolecall.cli.each.signals import Interruptions, taken
+from rolecall.fleet import FanOut
 from rolecall.testing import StrictCloud
 
 Run = Callable[..., Ended]
@@ -438,6 +442,166 @@ def test_each_signal_asks_for_more_than_the_one_before(
     numbers: tuple[int, ...], done: list[str], code: int | None
 ) -> None:
     assert steps(*numbers) == (done, code)
+
+
+def test_a_step_that_fails_does_not_keep_later_signals_from_being_taken() -> None:
+    tried, ended = threading.Event(), threading.Event()
+
+    def fails() -> None:
+        tried.set()
+        raise BrokenPipeError
+
+    interruptions = Interruptions(stop=fails, end=ended.set, kill=lambda: None)
+    with taken(interruptions):
+        signal.raise_signal(INT)
+        assert tried.wait(SECONDS)
+        signal.raise_signal(INT)
+        assert ended.wait(SECONDS)
+
+    assert interruptions.code == 130
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_run_is_stopped_before_anything_is_said_of_it(
+    rolecall: Run, cloud: StrictCloud, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """What is said may go nowhere, or wait for whoever reads it."""
+    given: list[Interruptions] = []
+    done: list[str] = []
+    saying = threading.Semaphore(0)
+    say = Screen.say
+
+    def taken_by_hand(interruptions: Interruptions) -> Any:
+        given.append(interruptions)
+        return taken(interruptions)
+
+    def noted(name: str) -> Callable[[FanOut], None]:
+        do = getattr(FanOut, name)
+
+        def note(run: FanOut) -> None:
+            do(run)
+            done.append(name)
+
+        return note
+
+    def said(self: Screen, *lines: str) -> None:
+        if lines[0].startswith("interrupted"):
+            done.append("said")
+            saying.release()
+        else:
+            say(self, *lines)
+
+    def interrupt() -> None:
+        gate.wait_for_arrival()
+        for _ in range(times):
+            given[0].take(INT)
+            assert saying.acquire(timeout=SECONDS)
+        gate.open()
+
+    monkeypatch.setattr(each_signals, "taken", taken_by_hand)
+    for name in ("stop", "kill"):
+        monkeypatch.setattr(FanOut, name, noted(name))
+    monkeypatch.setattr(Screen, "say", said)
+    keyboard = threading.Thread(target=interrupt)
+    with cloud.hold("GetCallerIdentity") as gate:
+        keyboard.start()
+        found = rolecall(
+            "each", *THEM, "--max-workers", "1", "--json", "--call", "sts.get_caller_identity"
+        )
+        keyboard.join(SECONDS)
+
+    assert done == ["stop", "said", "kill", "said"][: 2 * times]
+    assert (found.code, [one["ok"] for one in rows(found)]) == (130, [times == 1])
+
+
+#: Says so at one FIFO when it begins, and ends with whoever holds it.
+BEGINS = "exec 3>{fifo}; echo $ROLECALL_ACCOUNT_ID >&3; echo a word >&2; exec sleep 600"
+
+
+def test_a_run_whose_standard_error_is_gone_is_ended_by_signals(desk: Desk, tmp_path: Path) -> None:
+    """As of ``2>&1 | tee log``, where Ctrl-C ends tee as well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with alive(tmp_path / "fifo") as file:
+        process = desk.start(
+            "each", *THEM, "--max-workers", "1", "--json", "--", "sh", "-c",
+            BEGINS.format(fifo=tmp_path / "fifo"), stderr=writer, start_new_session=True,
+        )  # fmt: skip
+        os.close(writer)
+        try:
+            assert select.select([file], [], [], SECONDS)[0]
+            assert os.read(file.fileno(), 64).split() == [ONE.encode()]
+            process.send_signal(INT)
+            process.send_signal(TERM)
+            out, _ = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+            process.communicate()
+
+        assert ended(file)
+    (row,) = (json.loads(line) for line in out.splitlines())
+    assert (row["account"], row["error_type"]) == (ONE, "Interrupted")
+    assert process.returncode == 128 + TERM
+    assert desk.rolecall_files == []
+
+
+def test_a_program_whose_words_cannot_be_passed_on_does_not_wait_for_ever() -> None:
+    heard = []
+
+    def nowhere(line: bytes) -> None:
+        heard.append(line)
+        raise ValueError("closed")
+
+    child = each_child.Child(
+        ["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x >&2; echo done; echo last >&2"],
+        {"PATH": "/bin:/usr/bin"}, heard=nowhere, core=None,
+    )  # fmt: skip
+    timers = each_program.ended_after(child, SECONDS / 3)
+
+    found = child.wait()
+
+    for timer in timers:
+        timer.cancel()
+    assert found == (0, b"done\n", heard[-1])
+    assert b"".join(heard) == b"x" * 300_000 + b"last"
+
+
+# ── names that are not ASCII ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("name", "there"), [("Bücher 東京", "Bücher 東京"), ("half \ud83d", "half ?"), ("", "")]
+)
+def test_a_name_is_utf_8_for_a_program_whatever_the_locale_is(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, name: str, there: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.getfilesystemencoding", lambda: encoding)
+        given = each_program._in_environment(name)
+
+    # As `os.fsencode` does it, by which `subprocess` makes an environment.
+    assert given.encode(encoding, "surrogateescape") == there.encode()
+
+
+def test_an_account_s_name_reaches_a_program_without_utf_8_by_a_pipe(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Where nothing is but ASCII, as under an old cron; and what is written is no plain file."""
+    accounts = tmp_path / "accounts.json"
+    accounts.write_text(json.dumps([{"id": ONE, "name": "Bücher"}]))
+    desk.environ |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    found = desk.run(
+        "each", "--profile", "hub", "--role", "Auditor", "--accounts", str(accounts),
+        "--format", "jsonl", "--output", "/dev/stdout",
+        program=["sh", "-c", "printf %s \"$ROLECALL_ACCOUNT_NAME\" | od -An -tx1 | tr -d ' \\n'"],
+        encoding="utf-8",
+    )  # fmt: skip
+
+    assert (found.code, found.err) == (0, "rolecall: 1 ok\n")
+    (row,) = rows(found)
+    assert bytes.fromhex(row["value"]).decode() == row["account_name"] == "Bücher"
 
 
 def test_nothing_is_started_once_the_programs_are_ended(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -241,3 +242,62 @@ def test_without_a_bar_lines_are_written_whole(capsys: pytest.CaptureFixture[str
         screen.tell(Summary(ok=1), 2)
 
     assert capsys.readouterr().err == "one [red]line\nrolecall: two\n"
+
+
+# ── a standard error that nobody reads ───────────────────────────────────────────────────
+
+
+class Broken(io.StringIO):
+    """Takes nothing any more, once it is broken."""
+
+    def __init__(self, error: Exception, *, tty: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.tty = tty
+        self.broken = False
+        self.refused = 0
+
+    def isatty(self) -> bool:
+        return self.tty
+
+    def write(self, text: str) -> int:
+        if self.broken:
+            self.refused += 1
+            raise self.error
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.broken:
+            raise self.error
+
+
+@pytest.mark.parametrize("bar", [False, True], ids=["no bar", "a bar"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError(errno.EPIPE, "gone"),
+        OSError(errno.ENOSPC, "full"),
+        OSError(errno.EIO, "closed"),
+        ValueError("closed file"),
+    ],
+    ids=lambda error: str(error.args[-1]),
+)
+def test_what_cannot_be_said_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, bar: bool
+) -> None:
+    if bar and isinstance(error, BrokenPipeError):
+        return  # no terminal says so
+    err = Broken(error, tty=bar)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    with Screen(bar=bar) as screen:
+        assert (HIDE in err.getvalue()) == bar
+        err.broken = True
+        screen.line("one")
+        screen.say("two", "three")
+        screen.tell(Summary(ok=1), 2)
+        screen.clear()
+        screen.line("four")
+
+    assert err.refused > 0

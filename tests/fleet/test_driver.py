@@ -9,9 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from test_bell import ends, interrupted
 
+from rolecall.clock import SYSTEM_CLOCK, Clock
 from rolecall.fleet.results.outcomes import Failure, Outcome
 from rolecall.fleet.results.tally import Tally
+from rolecall.fleet.running import driver as fleet_driver
 from rolecall.fleet.running.driver import Driver
 from rolecall.fleet.targets import Account, Target
 from rolecall.testing import FakeClock, Gate
@@ -25,7 +28,7 @@ class Hands(Driver):
         closing: What it does when it lets go of everything.
     """
 
-    def __init__(self, numbers: int = 5, *, clock: FakeClock, **keywords: Any) -> None:
+    def __init__(self, numbers: int = 5, *, clock: Clock, **keywords: Any) -> None:
         settings = {"tally": Tally(None), "journal": None, "room": 100, "deadline": None}
         super().__init__(clock=clock, **{**settings, **keywords})
         self.left = deque(range(numbers))
@@ -286,3 +289,159 @@ def test_killing_before_anything_was_started_starts_nothing(fake_clock: FakeCloc
         driver.summary.stopped,
         len(driver.summary.not_run),
     ) == (0, "interrupted", 3)
+
+
+# Ctrl-C as its thread starts
+
+
+def start_interrupted(
+    driver: Hands, monkeypatch: pytest.MonkeyPatch, *, runs: bool, late: bool = False
+) -> Callable[[], None]:
+    """Start *driver* with a Ctrl-C; return what starts its thread in earnest.
+
+    Args:
+        runs: Its thread runs by then.
+        late: It runs a little later.
+    """
+    thread, entered = driver._thread, driver._entered
+    start, wait = thread.start, entered.wait
+
+    def interrupt() -> None:
+        if runs:
+            start()
+            assert entered.wait(20)
+        raise KeyboardInterrupt
+
+    def wait_meanwhile(timeout: float | None = None) -> bool:
+        start()
+        return wait(20)
+
+    monkeypatch.setattr(fleet_driver, "_LONGEST_START_SECONDS", 0.01)
+    monkeypatch.setattr(thread, "start", interrupt)
+    if late:
+        monkeypatch.setattr(entered, "wait", wait_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        driver.start()
+    return start
+
+
+@pytest.mark.parametrize("when", ["it runs", "it runs later", "it never runs"])
+def test_a_ctrl_c_as_its_thread_starts_ends_the_run(
+    fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    driver = Hands(5, clock=fake_clock)
+    closed = driver.closing = Gate()
+    closed.open()
+
+    start_interrupted(driver, monkeypatch, runs=when == "it runs", late=when == "it runs later")
+
+    assert ends(driver.finish)
+    assert (driver.is_over, driver.is_idle(), closed.arrived) == (True, True, 1)
+    summary = driver.summary
+    assert (summary.ok, summary.stopped) == (0, "interrupted")
+    assert summary.failures + len(summary.not_run) == 5
+
+
+def test_a_thread_that_comes_too_late_does_nothing(
+    fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Hands(5, clock=fake_clock)
+    closed = driver.closing = Gate()
+    closed.open()
+    start = start_interrupted(driver, monkeypatch, runs=False)
+
+    start()
+    driver._thread.join(20)
+
+    assert not driver._thread.is_alive()
+    assert (driver.begun.arrived, closed.arrived, len(driver.not_run)) == (0, 1, 5)
+
+
+def test_who_is_interrupted_while_stopping_a_run_leaves_nothing_locked() -> None:
+    driver = Hands(5, clock=SYSTEM_CLOCK)
+    at = 1
+
+    while interrupted(lambda: driver.kill(), at):
+        assert ends(lambda: driver.post(0), within=5)
+        driver.stopped = None
+        at += 1
+
+    assert at > 5
+
+
+# What its journal says was done
+
+
+class Noted:
+    """A journal that a test looks at."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.failed: list[int] = []
+        self.closed = False
+
+    def write(self, found: Outcome) -> None:
+        assert not self.closed
+        (self.done if found.ok else self.failed).extend(numbers([found]))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def holds(driver: Hands) -> Gate:
+    """Hold the driver's thread, so that what is posted is taken later; return what lets it go."""
+    gate = Gate()
+    driver.post(gate)
+    gate.wait_for_arrival()
+    return gate
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["never asked for", "asked for"])
+@pytest.mark.parametrize("failed", [False, True], ids=["as ever", "with an exception"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after the block is left"])
+def test_what_nobody_has_taken_is_done_only_where_nobody_ever_wanted_it(
+    fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch, asked: bool, failed: bool, late: bool
+) -> None:
+    journal: Any = Noted()
+    driver = Hands(2, clock=fake_clock, journal=journal)
+    driver.start()
+    driver.begun.wait_for_arrival(2)
+    if asked:
+
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(driver, "_await", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                next(iter(driver.stream()))
+    if late:
+        gate = holds(driver)
+        wait = driver._await
+
+        def wait_meanwhile(ready: Callable[[], object]) -> None:
+            gate.open()
+            wait(ready)
+
+        monkeypatch.setattr(driver, "_await", wait_meanwhile)
+    driver.post(0)
+    driver.post(1)
+    if not late:
+        driver._thread.join(20)
+
+    driver.finish(failed=failed)
+
+    assert (driver.summary.ok, journal.closed) == (2, True)
+    assert journal.done == ([] if asked or failed else [0, 1])
+
+
+def test_a_failure_that_nobody_has_taken_is_in_the_journal(fake_clock: FakeClock) -> None:
+    journal: Any = Noted()
+    driver = Hands(3, clock=fake_clock, journal=journal)
+    driver.start()
+    driver.begun.wait_for_arrival(2)
+    driver.kill()
+
+    driver.finish(failed=True)
+
+    assert (journal.done, journal.failed, len(driver.not_run)) == ([], [0, 1], 1)

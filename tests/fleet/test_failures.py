@@ -30,6 +30,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
     WaiterError,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rolecall.errors import (
     AccessDenied,
@@ -40,7 +42,7 @@ from rolecall.errors import (
     Throttled,
     Unreachable,
 )
-from rolecall.fleet.results.failures import failure_of, release
+from rolecall.fleet.results.failures import failure_of, redacted, release
 from rolecall.sources.refusals import translate
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "failures.json").read_text("utf-8"))
@@ -298,6 +300,58 @@ def test_what_looks_like_a_secret_goes(text: str) -> None:
     for shown in (failure.message, failure.traceback, repr(failure)):
         assert SECRET not in shown
         assert "fake-secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fits", "too_long"),
+    [
+        (f"token{'x' * 60}=fake-secret", f"token{'x' * 61}=fake-secret"),
+        (f"a{'+' * 30}://ann:fake-secret@host", f"a{'+' * 31}://ann:fake-secret@host"),
+    ],
+    ids=["a name", "a scheme"],
+)
+def test_a_name_that_is_followed_by_a_secret_has_an_end(fits: str, too_long: str) -> None:
+    """Without one, a text of many like beginnings takes minutes, in which no thread runs."""
+    assert "fake-secret" not in redacted(fits)
+    assert redacted(too_long) == too_long
+
+
+@pytest.mark.parametrize(
+    ("fits", "too_long"),
+    [
+        (f"Invalid{'x' * 40}Token: word", f"Invalid{'x' * 41}Token: word"),
+        (f"InvalidToken{'x' * 40}: word", f"InvalidToken{'x' * 41}: word"),
+        (f"token{'x' * 55}Error: word", f"xxxtoken{'x' * 53}Error: word"),
+    ],
+    ids=["before", "after", "error"],
+)
+def test_the_beginning_of_an_error_has_an_end(fits: str, too_long: str) -> None:
+    assert redacted(fits) == fits
+    assert "word" not in redacted(too_long)
+
+
+@given(
+    noise=st.sampled_from(["a-a-", "a.a.", "a+", "InvalidToken", "token", "Error", "arn:aws-"]),
+    times=st.integers(0, 300),
+    name=st.sampled_from(
+        ["aws_secret_access_key", "X-Amz-Security-Token", "SecretAccessKey", "db-password"]
+    ),
+    error=st.sampled_from(
+        ["ExpiredToken", "InvalidClientTokenIdException", "botocore.exceptions.ReadTimeoutError"]
+    ),
+)
+def test_whatever_stands_around_it_a_secret_goes_and_the_rest_stays(
+    noise: str, times: int, name: str, error: str
+) -> None:
+    around = f"{noise * times}\n"
+    useful = f"{error}: The request of {ARN} was refused\n"
+    secrets = [f"{name}=fake-secret", f"it is {SECRET}", "amqp+ssl://ann:fake-secret@host/x"]
+
+    shown = redacted(around + useful + around + " , ".join(secrets) + f"\n{around}")
+
+    assert useful in shown
+    assert "fake-secret" not in shown
+    assert SECRET not in shown
 
 
 def test_a_message_is_short_and_keeps_its_start_and_end() -> None:

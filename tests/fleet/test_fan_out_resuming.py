@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import boto3
 import pytest
 from fleet_scenes import Line, number
+from test_bell import ends
+from test_fan_out_stopping import interrupt
 
 from rolecall.errors import ConfigError, StoreError
 from rolecall.fleet import FanOut, Target
 from rolecall.fleet.plan import Plan
 from rolecall.fleet.results.journal import Journal
+from rolecall.fleet.running.driver import Driver
 
 Fan = Callable[..., FanOut]
 
@@ -92,6 +96,119 @@ def test_what_its_reader_did_not_get_through_with_runs_again(
 
     assert again.summary.skipped == 2
     assert len(written) == len(set(written)) == 10
+
+
+def goes_on(fan: Fan, path: Path, *, number: int) -> None:
+    """Check that the run that goes on leaves nothing out."""
+    with fan(number, journal=path, job="x") as again:
+        assert len(list(again.map(type))) == number
+    assert again.summary.skipped == 0
+
+
+def test_ctrl_c_before_the_first_outcome_loses_none(fan: Fan, line: Line, path: Path) -> None:
+    line.free = 0
+
+    def press() -> None:
+        line.held.wait_for_arrival(2)
+        interrupt(run)
+
+    keyboard = threading.Thread(target=press)
+    run = fan(6, max_workers=2, journal=path, job="x")
+    with pytest.raises(KeyboardInterrupt), run, line.held:  # noqa: PT012 - it is the block that is tested
+        keyboard.start()
+        list(run.map(line))
+    keyboard.join(20)
+
+    assert (run.summary.ok, len(run.summary.not_run)) == (2, 4)
+    goes_on(fan, path, number=6)
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+def test_an_exception_before_anybody_asked_loses_none(
+    fan: Fan, line: Line, path: Path, raised: type[BaseException]
+) -> None:
+    line.free = 0
+
+    with pytest.raises(raised), fan(2, journal=path, job="x") as run, line.held:  # noqa: PT012 - it is the block that is tested
+        run.map(line)
+        line.held.wait_for_arrival(2)
+        raise raised
+
+    assert run.summary.ok == 2
+    goes_on(fan, path, number=2)
+
+
+@pytest.mark.parametrize("writer", ["to_csv", "to_jsonl", "to_parquet"])
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_table_that_cannot_be_written_loses_none(
+    fan: Fan, line: Line, path: Path, tmp_path: Path, writer: str, rows: bool
+) -> None:
+    line.free = 0
+
+    with pytest.raises(FileNotFoundError), fan(2, journal=path, job="x") as run, line.held:  # noqa: PT012 - the same
+        outcomes = run.map(line)
+        line.held.wait_for_arrival(2)
+        getattr(outcomes, writer)(tmp_path / "nowhere" / "out", rows=rows)
+
+    goes_on(fan, path, number=2)
+
+
+def test_a_run_whose_outcomes_nobody_asks_for_is_done(fan: Fan, line: Line, path: Path) -> None:
+    line.free = 2
+
+    with fan(4, max_workers=4, journal=path, job="x") as run:
+        run.map(line)
+        line.held.wait_for_arrival(2)  # by now two have ended, the others end in the end
+        line.held.open()
+    with fan(4, journal=path, job="x") as again:
+        assert list(again.map(type)) == []
+
+    assert (run.summary.ok, again.summary.skipped) == (4, 4)
+
+
+def interrupted(start: Callable[[Any], None], *, first: bool) -> Callable[[Any], None]:
+    """Return *start* with a Ctrl-C before it, which then never happens, or after it."""
+
+    def start_interrupted(self: Any) -> None:
+        if getattr(self, "name", "rolecall-fleet") != "rolecall-fleet":
+            return start(self)  # the thread of a worker
+        if not first:
+            start(self)
+        raise KeyboardInterrupt
+
+    return start_interrupted
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("which", [threading.Thread, Driver])
+def test_ctrl_c_as_a_run_begins_leaves_nothing_running_and_its_journal_free(
+    fan: Fan,
+    line: Line,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    which: type[Any],
+    first: bool,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("rolecall.fleet.running.driver._LONGEST_START_SECONDS", 0.01)
+        patched.setattr(which, "start", interrupted(which.start, first=first))
+        line.free = 0
+        run = fan(9, max_workers=2, journal=path, job="x")
+
+        def begin() -> None:
+            with pytest.raises(KeyboardInterrupt), run:
+                run.map(line)
+
+        assert ends(begin)
+
+    # By now it is over: what was begun may end by itself, and nothing follows.
+    driver: Any = run._driver
+    assert (driver.is_over, driver._thread.is_alive()) == (True, False)
+    summary = run.summary
+    assert len(line.begun) <= 2
+    assert (summary.ok, summary.stopped) == (0, "interrupted")
+    assert summary.failures + len(summary.not_run) == 9
+    goes_on(fan, path, number=9)
 
 
 def test_a_failure_is_in_the_journal_before_anybody_takes_it(fan: Fan, path: Path) -> None:
@@ -220,3 +337,23 @@ def test_targets_are_counted_as_far_as_they_are_known(
         run.map(lambda session, target: seen.append(target))
 
     assert run.targets == len(seen) == 6
+
+
+def test_targets_whose_regions_the_journal_knew_are_counted(
+    fan: Fan, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "rolecall.fleet.running.crew.enabled", lambda session, region: ("eu-west-1", "us-east-1")
+    )
+
+    def failing(session: boto3.Session, target: Target) -> None:
+        if (number(target), target.region) == (2, "us-east-1"):
+            raise ValueError("not yet")
+
+    counted = []
+    for accounts in (3, 4):  # one more, that no journal knows
+        with fan(accounts, regions="enabled", journal=path, job="x") as run:
+            list(run.map(failing))
+        counted.append((run.targets, run.summary.skipped, run.summary.ok, run.summary.failures))
+
+    assert counted == [(6, 0, 5, 1), (8, 5, 2, 1)]

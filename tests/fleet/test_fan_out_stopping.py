@@ -9,12 +9,19 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from fleet_scenes import Line, answered, number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from test_pacing import Hasty
 
 from rolecall.fleet import FanOut, Target, fan_out
-from rolecall.testing import FakeClock
+from rolecall.fleet.results.tally import Tally
+from rolecall.fleet.running.crew import Crew
+from rolecall.fleet.running.opening import Opener
+from rolecall.fleet.running.pacing import Pace
+from rolecall.fleet.running.work import work_of
+from rolecall.testing import FakeClock, Gate
 
 Fan = Callable[..., FanOut]
 
@@ -282,3 +289,162 @@ def test_stopping_what_is_over_changes_nothing(fan: Fan) -> None:
     run.kill()
 
     assert (run.summary.ok, run.summary.not_run, run.summary.stopped) == (3, (), None)
+
+
+# What has a thread by then, and waits for its turn at STS
+
+
+class Turns:
+    """Counts who has to wait for a turn at STS."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._waiting = threading.Semaphore(0)
+        turn = Pace._turn
+
+        def counted(pace: Pace, now: float) -> float:
+            wait = turn(pace, now)
+            if wait > 0:
+                self._waiting.release()
+            return wait
+
+        monkeypatch.setattr(Pace, "_turn", counted)
+
+    def wait_for(self, count: int) -> None:
+        """Return once *count* more have to."""
+        for _ in range(count):
+            assert self._waiting.acquire(timeout=20)
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
+    return Turns(monkeypatch)
+
+
+def workers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "rolecall-fleet-worker"]
+
+
+@pytest.mark.parametrize("how", ["tolerance", "interrupted", "deadline"])
+@pytest.mark.parametrize("timeout", [None, 30], ids=["", "with a time-out"])
+def test_nothing_that_waits_for_sts_begins_after_a_stop(
+    fan: Fan, line: Line, fake_clock: FakeClock, turns: Turns, how: str, timeout: float | None
+) -> None:
+    limits: dict[str, dict[str, Any]] = {
+        "tolerance": {"failure_tolerance": 0},
+        "deadline": {"deadline": 0.5},
+    }
+    line.free = 0
+
+    def work(session: boto3.Session, target: Target) -> int:
+        line(session, target)
+        if how == "tolerance":
+            raise KeyError
+        return number(target)
+
+    with fan(6, sts_rate=1, max_workers=4, timeout=timeout, **limits.get(how, {})) as run:
+        stream = iter(run.map(work))
+        line.held.wait_for_arrival()
+        turns.wait_for(3)
+        if how == "deadline":
+            fake_clock.tick(0.5)
+        elif how == "interrupted":
+            run.stop()
+        line.held.open()
+        outcomes = list(stream)  # no time passes
+        waiting = workers()
+        fake_clock.tick(60)
+    for one in waiting:
+        one.join(20)
+
+    (begun,) = line.begun
+    assert [number(one.target) for one in outcomes] == [begun] == line.ended
+    left = [one for one in range(1, 7) if one != begun]
+    assert [number(one) for one in run.summary.not_run] == left
+    assert run.summary.stopped == how
+    assert (run.summary.ok, run.summary.failures) == ((0, 1) if how == "tolerance" else (1, 0))
+
+
+def test_what_waits_for_sts_when_all_is_over_waits_no_longer(
+    fan: Fan, line: Line, turns: Turns
+) -> None:
+    line.free = 6
+
+    with fan(6, sts_rate=1, max_workers=4) as run:
+        stream = iter(run.map(line))
+        next(stream)
+        turns.wait_for(4)
+        run.stop()
+        assert list(stream) == []
+
+        for one in workers():  # though no time passes
+            one.join(5)
+        assert workers() == []
+
+
+def test_what_another_part_of_the_run_waits_for_is_sent(
+    fan: Fan, fake_clock: FakeClock, turns: Turns
+) -> None:
+    run: Any = fan(2, sts_rate=1)
+    opener, limits = run._opener(), run._settings.limits(1)
+    pace = opener._recipe.pace
+    pace(lambda: None)
+    begun: list[Target] = []
+
+    def work(session: boto3.Session, target: Target) -> None:
+        begun.append(target)
+
+    crew = Crew(
+        run._errands,
+        work_of(work),
+        opener,
+        limits,
+        clock=fake_clock,
+        tally=Tally(None),
+    )
+    crew.start()
+    turns.wait_for(1)
+    sent: list[str] = []
+    other = threading.Thread(target=lambda: pace(lambda: sent.append("sent"), "111122223333"))
+    other.start()
+    turns.wait_for(1)
+
+    crew.stop("interrupted")
+    assert list(crew.stream()) == []
+    fake_clock.tick(5)
+    other.join(20)
+
+    assert (begun, sent, len(crew.not_run)) == ([], ["sent"], 2)
+
+
+@pytest.mark.parametrize("many", [1, 2], ids=["is being entered", "is to come later"])
+def test_what_is_tried_again_and_has_not_begun_has_failed_as_it_did_before(
+    fan: Fan, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    opening, opened, begun = Gate(), [], []
+    session = Opener.session
+
+    def held_the_second_time(self: Opener, child: Any, region: str | None) -> Any:
+        opened.append(child)
+        if len(opened) == 2:
+            opening()
+        return session(self, child, region)
+
+    def work(session: boto3.Session, target: Target) -> None:
+        begun.append(number(target))
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "slow"}}, "ListKeys")
+
+    monkeypatch.setattr(Opener, "session", held_the_second_time)
+    with opening, fan(many, attempts=3, max_workers=1, clock=Hasty()) as run:
+        stream = iter(run.map(work))
+        opening.wait_for_arrival()  # of the first target's second try, or of the second target
+        run.stop()
+        (outcome,) = stream
+        opening.open()
+        for one in workers():
+            one.join(20)
+
+    assert outcome.error is not None
+    assert (number(outcome.target), outcome.error.kind, outcome.attempts) == (1, "throttled", 1)
+    assert begun == [1]
+    assert run.summary.failed == {"throttled": 1}
+    assert [number(one) for one in run.summary.not_run] == list(range(2, many + 1))

@@ -623,6 +623,24 @@ def test_once_closed_it_takes_nothing_more(path: Path) -> None:
         journal.write(outcome())
 
 
+def test_a_ctrl_c_while_the_disk_is_slow_leaves_the_lock_free(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    journal = Journal.open(path, job=JOB)
+    journal.write(outcome())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            journal.close()
+
+    with Journal.open(path, job=JOB) as again:
+        assert again.is_done(target())
+    journal.close()
+
+
 def test_a_forked_child_neither_writes_nor_frees_the_lock(
     path: Path, fork: Callable[[Callable[[], object]], Any]
 ) -> None:

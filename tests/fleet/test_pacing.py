@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rolecall.fleet import fan_out
-from rolecall.fleet.running.pacing import BURST_SECONDS, MOST_ATTEMPTS, Pace
+from rolecall.fleet.running.pacing import BURST_SECONDS, MOST_ATTEMPTS, Ended, Pace
 from rolecall.testing import FakeClock, StrictCloud
 
 LATENCY_SECONDS = 0.03
@@ -274,6 +274,81 @@ def test_other_errors_are_not_sent_again() -> None:
 def test_a_rate_is_a_positive_number(rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
         Pace(rate)
+
+
+# What nobody wants to be sent any more
+
+
+def test_those_who_wait_are_not_sent_and_who_comes_later_is(fake_clock: FakeClock) -> None:
+    pace = Pace(1, clock=fake_clock)
+    sent: SimpleQueue[int] = SimpleQueue()
+    pace(lambda: None)
+
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(pace, partial(sent.put, number), "mine") for number in range(4)]
+        fake_clock.wait_for_waiters(4)
+        pace.drop("yours")
+        pace.drop("mine")
+        assert [type(one.exception(20)) for one in waiting] == [Ended] * 4
+        assert sent.empty()
+
+        # Nor does it wait for the turns that those had.
+        later = pool.submit(pace, partial(sent.put, 5), "mine")
+        fake_clock.wait_for_waiters()
+        fake_clock.tick(1)
+        later.result(20)
+    assert sent.get(timeout=20) == 5
+
+
+def test_those_who_wait_for_somebody_else_are_sent(fake_clock: FakeClock) -> None:
+    pace = Pace(1, clock=fake_clock)
+    pace(lambda: None)
+
+    with ThreadPoolExecutor(2) as pool:
+        mine = pool.submit(pace, lambda: "mine", "mine")
+        fake_clock.wait_for_waiters(1)
+        other = pool.submit(pace, lambda: "other")
+        fake_clock.wait_for_waiters(2)
+        pace.drop("mine")
+        assert isinstance(mine.exception(20), Ended)
+        assert not other.done()
+        fake_clock.tick(2)
+        assert other.result(20) == "other"
+
+
+@pytest.mark.parametrize("status", [400, 503], ids=["throttled", "no answer"])
+def test_what_is_dropped_on_its_way_is_not_sent_again(fake_clock: FakeClock, status: int) -> None:
+    pace = Pace(clock=fake_clock)
+    sent = []
+
+    def send() -> None:
+        sent.append(1)
+        pace.drop("mine")
+        if status == 400:
+            raise throttling()
+        answer: Any = {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        raise ClientError(answer, "AssumeRole")
+
+    with pytest.raises(Ended):
+        pace(send, "mine")
+
+    assert sent == [1]
+    fake_clock.tick(2)
+    assert pace(lambda: "sent", "mine") == "sent"
+
+
+def test_once_it_is_ended_nothing_is_sent_at_all(fake_clock: FakeClock) -> None:
+    pace = Pace(1, clock=fake_clock)
+    pace(lambda: None)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(pace, lambda: None)
+        fake_clock.wait_for_waiters()
+        pace.end()
+        assert isinstance(waiting.exception(20), Ended)
+    fake_clock.tick(10)
+    with pytest.raises(Ended):
+        pace(lambda: None)
 
 
 # In a run

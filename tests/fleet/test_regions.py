@@ -104,6 +104,34 @@ def test_all_that_is_wrong_is_told_at_once_and_once(fan: Fan) -> None:
     assert "us-east-1" not in told
 
 
+@pytest.mark.parametrize(
+    ("regions", "why"),
+    [
+        ({"111122220001": ["eu-west-1"]}, "names none for accounts"),
+        (lambda account: [], r"names none \(leave the account out instead\) for accounts"),
+    ],
+    ids=["left out", "empty"],
+)
+def test_of_thousands_of_accounts_without_regions_ten_are_named(regions: Any, why: str) -> None:
+    accounts = [Account(f"{111122220000 + number}") for number in range(2, 5002)]
+    partitions = dict.fromkeys((account.id for account in accounts), "aws")
+
+    with pytest.raises(ValueError, match=f"regions {why} 111122220002, ") as caught:
+        regions_in(regions, accounts, partitions)
+
+    told = str(caught.value)
+    assert [one.id for one in accounts if one.id in told] == [one.id for one in accounts[:10]]
+    assert told.endswith("111122220011 and 4990 more")
+
+
+def test_ten_accounts_without_regions_are_all_of_them() -> None:
+    accounts = [Account(f"{111122220000 + number}") for number in range(10)]
+    partitions = dict.fromkeys((account.id for account in accounts), "aws")
+
+    with pytest.raises(ValueError, match=r"111122220009$"):
+        regions_in({}, accounts, partitions)
+
+
 def test_regions_are_of_the_session_s_partition() -> None:
     session = boto3.Session("AKIAFAKE000000000001", "fake-secret", region_name="cn-north-1")
 

@@ -491,15 +491,103 @@ def test_a_new_file_is_its_owner_s_alone_and_an_old_one_keeps_its_mode(
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_what_is_no_place_is_refused_before_anything_is_read(writer: str) -> None:
-    def unread() -> Iterator[Outcome]:
-        raise AssertionError("it was read")
-        yield
-
     for place in (3, io.BytesIO(), io.BufferedWriter(io.BytesIO())):  # type: ignore[arg-type]
         if isinstance(place, io.BytesIO) and writer == "to_parquet":
             continue
         with pytest.raises(TypeError, match="path"):
-            getattr(Outcomes(unread()), writer)(place)
+            getattr(Outcomes(Unread()), writer)(place)
+
+
+class Unread:
+    """Outcomes that nobody may ask for: what runs by then would be lost."""
+
+    def __iter__(self) -> Iterator[Outcome]:
+        raise AssertionError("it was read")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("append", [False, True])
+def test_a_place_that_is_not_there_is_found_out_before_anything_is_read(
+    tmp_path: Path, writer: str, rows: bool, append: bool
+) -> None:
+    keywords: dict[str, Any] = {} if writer == "to_parquet" else {"append": append}
+
+    with pytest.raises(FileNotFoundError):
+        getattr(Outcomes(Unread()), writer)(tmp_path / "nowhere" / "out", rows=rows, **keywords)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writer", ["to_csv", "to_jsonl"])
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_directory_is_found_out_before_anything_is_read(
+    tmp_path: Path, writer: str, rows: bool
+) -> None:
+    with pytest.raises(IsADirectoryError):
+        getattr(Outcomes(Unread()), writer)(tmp_path, rows=rows)
+
+
+@pytest.mark.parametrize("writer", ["to_csv", "to_parquet"])
+def test_what_was_there_stays_until_all_rows_are_collected(tmp_path: Path, writer: str) -> None:
+    file = tmp_path / "out"
+    file.write_text("as it was, and longer than any row that is written\n" * 100)
+    before = file.read_bytes()
+    left = 2
+
+    def breaking() -> Iterator[Outcome]:
+        for one in FINDINGS:
+            nonlocal left
+            left -= 1
+            assert file.read_bytes() == before
+            if left == 0:
+                raise KeyboardInterrupt
+            yield one
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(Outcomes(breaking()), writer)(file, rows=True)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"out": before}
+
+    left = 0
+    getattr(Outcomes(breaking()), writer)(file, rows=True)
+    assert b"as it was" not in file.read_bytes()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    """A FIFO that somebody has open to read."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path
+    os.close(reader)
+
+
+def told(fifo: Path) -> bytes:
+    """Return what is in *fifo*; whoever wrote it has closed it."""
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(reader, 65536)
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("writer", ["to_csv", "to_jsonl"])
+@pytest.mark.parametrize("rows", [False, True])
+def test_what_is_no_plain_file_may_be_written_to(fifo: Path, writer: str, rows: bool) -> None:
+    plain_file = fifo.with_name("out")
+    getattr(Outcomes(FINDINGS), writer)(plain_file, rows=rows)
+
+    getattr(Outcomes(FINDINGS), writer)(fifo, rows=rows)
+
+    assert told(fifo) == plain_file.read_bytes()
+
+
+@pytest.mark.parametrize("writer", ["to_csv", "to_jsonl"])
+@pytest.mark.parametrize("rows", [False, True])
+def test_rows_are_added_to_a_plain_file_only(fifo: Path, writer: str, rows: bool) -> None:
+    with pytest.raises(ValueError, match="to a plain file only"):
+        getattr(Outcomes(Unread()), writer)(fifo, rows=rows, append=True)
 
 
 @pytest.mark.parametrize("writer", ["to_csv", "to_jsonl"])
@@ -595,7 +683,7 @@ def test_a_csv_goes_on_after_its_last_whole_row(tmp_path: Path, half: str) -> No
 
 def test_a_header_that_was_torn_is_written_again(tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
-    file.write_text("account,acc")
+    file.write_text("account,val")
 
     Outcomes([found(1)]).to_csv(file, append=True, columns=["account", "value"])
 
@@ -608,9 +696,88 @@ def test_rows_are_not_added_to_other_columns(tmp_path: Path) -> None:
     before = file.read_bytes()
 
     with pytest.raises(ValueError, match="other columns in the file"):
-        Outcomes([found(2)]).to_csv(file, columns=["account", "ok"], append=True)
+        Outcomes(Unread()).to_csv(file, columns=["account", "ok"], append=True)
 
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["name,size\n", '{"account": "1"}\n', "account,value\n1,2\n", "account;ok\n", "\n"],
+)
+@pytest.mark.parametrize("rows", [False, True])
+def test_rows_are_not_added_to_what_somebody_else_has_written(
+    tmp_path: Path, content: str, rows: bool
+) -> None:
+    file = tmp_path / "out.csv"
+    file.write_text(content)
+
+    with pytest.raises(ValueError, match="other columns in the file"):
+        Outcomes(Unread()).to_csv(file, rows=rows, append=True)
+
+    assert file.read_text() == content
+
+
+def test_more_rows_have_the_columns_that_the_file_has_and_come_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    Outcomes([found([{"a": 1, "b": 2}])]).to_csv(file, rows=True)
+    before = file.read_text()
+    seen: list[int] = []
+
+    def telling() -> Iterator[Outcome]:
+        for value in ([{"b": 3}, {"b": 5, "a": 4}], [], 6):
+            seen.append(file.read_text().count("\n"))
+            yield found(value)
+
+    Outcomes(telling()).to_csv(file, rows=True, append=True)
+
+    assert file.read_text().startswith(before)
+    assert seen == [2, 4, 4]
+    table = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert [(row["value"], row["value.a"], row["value.b"]) for row in table] == [
+        ("", "1", "2"), ("", "", "3"), ("", "4", "5"), ("6", "", ""),
+    ]  # fmt: skip
+
+
+def test_a_column_that_is_not_in_the_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    Outcomes([found([{"a": 1}])]).to_csv(file, rows=True)
+
+    with pytest.raises(ValueError, match=r"column value\.b is not in the file: give columns="):
+        Outcomes([found([{"a": 2}, {"a": 3, "b": 4}])]).to_csv(file, rows=True, append=True)
+
+    assert list(pandas.read_csv(file)["value.a"]) == [1, 2]
+
+
+def test_rows_are_added_with_the_columns_that_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+
+    for number in (1, 2):
+        Outcomes([found([{"a": number, "b": "not wanted"}])]).to_csv(
+            file, rows=True, columns=["account", "value.a"], append=True
+        )
+
+    assert file.read_text() == f"account,value.a\n{ACCOUNT},1\n{ACCOUNT},2\n"
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_file_that_a_spreadsheet_has_saved_has_the_same_columns(
+    tmp_path: Path, start: str, end: str, rows: bool
+) -> None:
+    file = tmp_path / "out.csv"
+    Outcomes([found(1)]).to_csv(file)
+    content = start + file.read_text().replace("\n", end)
+    file.write_text(content, encoding="utf-8", newline="")
+
+    tables.check_appending(file, "csv", rows=rows)
+    Outcomes([found(2)]).to_csv(file, rows=rows, append=True, for_spreadsheets=bool(start))
+
+    text = file.read_bytes().decode()
+    assert text.startswith(content)
+    assert text[len(content) :].count("\n") == 1
+    assert "\ufeff" not in text[1:]
 
 
 def test_json_lines_go_on_after_the_last_whole_one(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if sys.stderr is None:
         sys.stderr = io.StringIO()
     code = _run(words)
+    _let_go_of_stderr()
     try:
         sys.stdout.flush()
     except OSError as error:  # a full disk; Python would complain at exit, and end with 120
@@ -127,6 +128,14 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"rolecall: standard output: {error.strerror}", file=sys.stderr)
         return 1
     return 1 if code == 0 and lost is not None and lost.getvalue() else code
+
+
+def _let_go_of_stderr() -> None:
+    """Leave nothing that Python could not write at its end: it would end with 120."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = io.StringIO()
 
 
 def _run(words: Sequence[str] | None) -> int:

@@ -155,6 +155,7 @@ class FanOut:
                 journal.close()
             raise
         except BaseException:  # Ctrl-C: nothing is to go on behind its back
+            self._driver.kill()
             self._driver.finish(failed=True)
             raise
         return Outcomes(self._driver.stream())

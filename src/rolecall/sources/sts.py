@@ -65,8 +65,9 @@ class Parent(Protocol):
         ...
 
 
-#: Sends a request in its own time, again if STS asks for patience, and returns the answer.
-Pace = Callable[[Callable[[], Any]], Any]
+#: Sends a request in its own time, again if STS asks for patience, and returns the answer. The
+#: text is the account that the role is in, where it is known.
+Pace = Callable[[Callable[[], Any], str | None], Any]
 
 #: How long a fetch may take that waits for its turn among hundreds.
 PACED_TIMEOUT = timedelta(minutes=10)
@@ -129,7 +130,8 @@ class _StsSource:
                 sent = self._clock.time()
                 return getattr(client, operation)(**arguments), sent
 
-            answer, sent = send() if self._pace is None else self._pace(send)
+            pace = self._pace
+            answer, sent = send() if pace is None else pace(send, self._account_id)
             return self._read(answer, sent, self._clock.time())
         except RolecallError:
             raise

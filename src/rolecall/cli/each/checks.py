@@ -46,6 +46,11 @@ def check(selection: Selection, program: Sequence[str], values: Mapping[str, Any
             "--output": values["output"],
         }
     )
+    if values["dry_run"] and goes_on(values["journal"], values["output"]):
+        wrong.append(
+            f"--output {values['output']}: has what the run of --journal found: leave it out for "
+            "--dry-run"
+        )
     if wrong:
         raise click.UsageError("; ".join(wrong))
     from ...fleet.shards import parse_shard

@@ -185,14 +185,18 @@ class _Job:
         path = self.values["save_plan"]
         if not self.only_plans and path is None:
             return False
-        plan = run.plan(missing=self.values["journal"] is not None)
+        shows = self.values["dry_run"] or path is None
+        missing = shows and self.values["journal"] is not None
         if path is not None:
+            plan = run.plan()
             plan.save(path)
-        if self.values["dry_run"] or path is None:
+        if path is None or missing:
+            plan = run.plan(missing=missing)
+        if shows:
             write_plan(plan, self.format, self.values["output"])
         if self.only_plans:
             accounts = len({target.account.id for target in plan})
-            left = f" are left, by {journal}" if (journal := self.values["journal"]) else ""
+            left = f" are left, by {self.values['journal']}" if missing else ""
             self.screen.say(f"{len(plan)} targets in {accounts} accounts{left}; nothing was run")
         for outcome in plan.failed[:_NAMED]:
             self.screen.say(f"{outcome.target}: its regions are not known: {outcome.error}")
@@ -264,18 +268,21 @@ class _Job:
 
         def stop() -> None:
             run.stop()
-            screen.say("interrupted: nothing more is started; once more ends what runs")
+            screen.say_when_possible(
+                "interrupted: nothing more is started; once more ends what runs"
+            )
 
         def end() -> None:
             run.kill()
             if programs is not None:
                 programs.end()
-            screen.say("interrupted: what runs is ended")
+            screen.say_when_possible("interrupted: what runs is ended")
 
         def kill() -> None:
             run.kill()
             if programs is not None:
                 programs.kill()
+            interruptions.leave_soon()
 
         interruptions = Interruptions(stop=stop, end=end, kill=kill)
         stack.enter_context(taken(interruptions))

@@ -45,6 +45,12 @@ class Screen:
                 sys.stderr.write(f"{text}\n")
                 sys.stderr.flush()
 
+    def say_when_possible(self, *lines: str) -> None:
+        """Say something of our own without waiting for whoever does not read it."""
+        threading.Thread(
+            target=self.say, args=lines, name="rolecall-each-said", daemon=True
+        ).start()
+
     def say(self, *lines: str) -> None:
         """Say something of our own, above the bar."""
         with self._lock, _unheard():

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 log: logging.Logger = logging.getLogger("rolecall")
 
+#: After the signal that kills, so long for what is to be written still.
+LEAVE_SECONDS = 2.0
+
 #: Ends the reading of numbers: no signal has this one.
 _OVER = b"\0"
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -30,6 +33,7 @@ class Interruptions:
     ) -> None:
         self._steps = (stop, end, kill)
         self._step = 0
+        self._leaving: threading.Timer | None = None
         #: Exit code, 128 and the first signal's number. None: there was none.
         self.code: int | None = None
 
@@ -37,6 +41,21 @@ class Interruptions:
     def is_over(self) -> bool:
         """Whether what runs is to end as well."""
         return self._step > 1
+
+    def leave_soon(self) -> None:
+        """End this process in a moment, unless all has ended: it may wait for whoever reads it."""
+        if self._leaving is None:
+            self._leaving = threading.Timer(LEAVE_SECONDS, self._leave)
+            self._leaving.daemon = True
+            self._leaving.start()
+
+    def _leave(self) -> None:
+        os._exit(self.code or 128 + signal.SIGTERM)
+
+    def stay(self) -> None:
+        """Take `leave_soon` back."""
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     def take(self, number: int) -> None:
         """Do what one more signal asks for."""
@@ -88,5 +107,6 @@ def taken(interruptions: Interruptions) -> Iterator[None]:
         os.write(writer, _OVER)
         # The run is not over before what was asked for is done.
         thread.join()
+        interruptions.stay()
         os.close(reader)
         os.close(writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -16,6 +17,8 @@ _FLAGS = (
 )
 
 _BLOCK = 64 * 1024
+#: How each line of JSON begins.
+_FIRST_OF_JSON = '{"account"'
 
 Place = str | os.PathLike[str] | TextIO
 
@@ -45,7 +48,7 @@ class Rows:
         if self._descriptor is None:
             begun = self._append
         elif self._append:
-            begun = _cut_half_a_row(self._descriptor)
+            begun = _cut_half_a_row(self._descriptor, head)
             self._file.seek(0, os.SEEK_END)
         else:
             begun = False
@@ -84,8 +87,12 @@ def opened(to: Place, encoding: str, *, append: bool, looks: bool = False) -> It
         yield Rows(file, descriptor=descriptor, append=append)
 
 
-def _cut_half_a_row(descriptor: int) -> bool:
-    """Cut off what comes after the last end of line; return whether anything is left."""
+def _cut_half_a_row(descriptor: int, head: str) -> bool:
+    """Cut off what comes after the last end of line; return whether anything is left.
+
+    Raises:
+        ValueError: all that is there is one line without an end, and the half of none of ours.
+    """
     with open(descriptor, "rb+", closefd=False) as file:
         end = file.seek(0, os.SEEK_END)
         while end:
@@ -96,6 +103,11 @@ def _cut_half_a_row(descriptor: int) -> bool:
                 file.truncate(start + at + 1)
                 return True
             end = start
+        file.seek(0)
+        torn = file.read(_BLOCK).decode("utf-8-sig", "replace")
+        ours = head or _FIRST_OF_JSON
+        if not (ours.startswith(torn) or (not head and torn.startswith(ours))):
+            raise ValueError("there is something else in the file: give another one")
         file.truncate(0)
     return False
 
@@ -106,6 +118,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"a path is wanted, got {type(path).__name__}")
     final = os.path.realpath(path)  # a link stays one
+    if os.path.exists(final) and not os.path.isfile(final):
+        raise OSError(errno.EINVAL, "it is there, and not a plain file", os.fspath(path))
     descriptor, name = tempfile.mkstemp(dir=os.path.dirname(final), prefix=".", suffix=".tmp")
     try:
         with open(descriptor, "wb") as file:

@@ -32,7 +32,6 @@ class Crew(Driver):
 
     Args:
         work: What is done with each target. None: only find out the regions.
-        alone: No other crew uses *opener* meanwhile.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Crew(Driver):
         journal: Journal | None = None,
         deadline: float | None = None,
         orders: Callable[[], str | None] = lambda: None,
-        alone: bool = True,
     ) -> None:
         super().__init__(
             clock=clock,
@@ -59,8 +57,6 @@ class Crew(Driver):
         )
         self._errands = deque(errands)
         self._work = work
-        self._alone = alone
-        self._recalled = False  # whether some were taken back while they waited for STS
         self._opener = opener
         self._limits = limits
         self._ready: deque[Task] = deque()
@@ -188,7 +184,9 @@ class Crew(Driver):
                 del self._running[task]
                 waiting.append(task)
         self._ready.extendleft(reversed(waiting))
-        self._recalled = self._recalled or bool(waiting)
+        for task in waiting:
+            if not task.stay.begun:
+                self._opener.drop(task.target.account.id)
 
     def abandon(self) -> None:
         """Give up all that runs."""
@@ -242,8 +240,6 @@ class Crew(Driver):
 
     def close(self) -> None:
         """Let the threads go; those that hang in a target end with it."""
-        if self._recalled and self._alone:
-            self._opener.drop_waiting()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -279,7 +275,7 @@ class Crew(Driver):
         with self._claims:
             if task.is_over() or self.killed:
                 raise Late("the target was given up before its function was called")
-            task.begun = True
+            task.begun = task.stay.begun = True
             if self._limits.timeout is not None:
                 task.deadline = self.clock.boottime() + self._limits.timeout
         if self._limits.timeout is not None:
@@ -291,6 +287,8 @@ class Crew(Driver):
             child = task.stay.child(self._opener)
             session = self._opener.session(child, task.target.region)
             refuse_when_over(session, lambda: task.is_over() or self.killed)
+            if task.is_over():
+                raise Late("the target was given up before its role was assumed")
             # Before its time begins to run: it may have to wait for its turn at STS.
             session.get_credentials().get_frozen_credentials()
             self._begin(task)

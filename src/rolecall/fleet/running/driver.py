@@ -28,7 +28,7 @@ from .bell import Bell
 _LONGEST_WAIT_SECONDS = 5.0
 _STEP_SECONDS = 1.0
 #: A thread that was interrupted while it was started runs within milliseconds, or never.
-_LONGEST_START_SECONDS = 5.0
+_LONGEST_START_SECONDS = 2.0
 
 
 class Driver(ABC):

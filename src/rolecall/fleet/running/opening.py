@@ -100,10 +100,10 @@ class Opener:
         if isinstance(self._recipe.pace, Pace):
             self._recipe.pace.end()
 
-    def drop_waiting(self) -> None:
-        """Assume no role for those who wait for their turn at STS now."""
+    def drop(self, account_id: str) -> None:
+        """Assume no role in an account that waits for its turn at STS now."""
         if isinstance(self._recipe.pace, Pace):
-            self._recipe.pace.drop_waiting()
+            self._recipe.pace.drop(account_id)
 
     def parent(self, chain: RoleChain | None) -> Any:
         """Return the session that assumes roles for *chain*, the same each time."""

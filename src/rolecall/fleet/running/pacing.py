@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError
@@ -69,7 +70,7 @@ class Pace:
         self._next = -math.inf  # when the next call would be due if none were ever early
         self._sent: deque[float] = deque()  # when calls were sent, in the last second
         self._refused = -math.inf  # when a call was last refused
-        self._over: Future[None] = Future()  # ends the waits of all who wait now
+        self._waiting: dict[Future[None], str | None] = {}  # what ends a wait, and who waits
         self._ended = False
 
     def __repr__(self) -> str:
@@ -81,19 +82,32 @@ class Pace:
         """Calls a second that are sent now. None: as many as there are."""
         return self._rate
 
-    def __call__(self, send: Callable[[], T]) -> T:
+    def __call__(self, send: Callable[[], T], whose: str | None = None) -> T:
         """Return what *send* returns, called when its turn has come.
+
+        Args:
+            whose: Who waits, for `drop`.
 
         Raises:
             ClientError: what *send* raises; throttling only after `MOST_ATTEMPTS`.
             Ended: nothing is sent any more.
         """
-        over = self._over
+        over: Future[None] = Future()
+        with self._lock:
+            self._waiting[over] = whose
+        try:
+            return self._send(send, over)
+        finally:
+            with self._lock:
+                del self._waiting[over]
+
+    def _send(self, send: Callable[[], T], over: Future[None]) -> T:
         for attempt in range(1, MOST_ATTEMPTS + 1):
             wait = self._turn(self.clock.boottime())
             if wait > 0:
                 self.clock.wait(over, wait)
             if over.done() or self._ended:
+                self._give_back()
                 raise Ended("the run was ended: no more roles are assumed for it")
             try:
                 answer = send()
@@ -122,16 +136,16 @@ class Pace:
 
     def end(self) -> None:
         """Send nothing more, not even what waits for its turn."""
-        self._ended = True
-        self.drop_waiting()
-
-    def drop_waiting(self) -> None:
-        """Do not send what waits for its turn now."""
         with self._lock:
-            over, self._over = self._over, Future()
-            if self._rate is not None:
-                self._next = min(self._next, self.clock.boottime() + 1 / self._rate)
-        over.set_result(None)
+            self._ended = True
+            waiting = list(self._waiting)
+        _resolve(waiting)
+
+    def drop(self, whose: str) -> None:
+        """Do not send what waits for its turn now for *whose*."""
+        with self._lock:
+            waiting = [over for over, one in self._waiting.items() if one == whose]
+        _resolve(waiting)
 
     def _turn(self, now: float) -> float:
         """Return in how many seconds the next call may be sent, and take its turn."""
@@ -144,6 +158,12 @@ class Pace:
             self._next = due + 1 / self._rate
             self._note(max(now, due))
             return max(0.0, due - now)
+
+    def _give_back(self) -> None:
+        """Let others have a turn that was not used."""
+        with self._lock:
+            if self._rate is not None:
+                self._next -= 1 / self._rate
 
     def _note(self, at: float) -> None:
         while self._sent and self._sent[0] < at - 1.0:
@@ -172,6 +192,12 @@ class Pace:
                 self._rate = min(self._rate, self._most)
             elif self._rate > _FASTEST:
                 self._rate = None
+
+
+def _resolve(futures: Iterable[Future[None]]) -> None:
+    for one in futures:
+        with suppress(InvalidStateError):  # dropped and ended at once
+            one.set_result(None)
 
 
 def _is_throttling(error: ClientError) -> bool:

@@ -31,6 +31,7 @@ class Stay:
 
     def __init__(self, errand: Errand) -> None:
         self.errand = errand
+        self.begun = False  # whether some function was called in it
         self._lock = threading.Lock()  # held while it is opened, which happens once
         self._child: Child | None = None
 

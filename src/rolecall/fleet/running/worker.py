@@ -136,7 +136,6 @@ def run_chunk(sent: bytes, errands: Sequence[Errand], share: Share) -> Report:
         tally=Tally(share.tolerance),
         deadline=share.deadline(SYSTEM_CLOCK),
         orders=orders.given,
-        alone=False,
     )
     crew.start()
     outcomes: list[tuple[Outcome, bytes]] = []
@@ -196,7 +195,6 @@ class Here:
             clock=self._clock,
             tally=Tally(share.tolerance),
             deadline=share.deadline(self._clock),
-            alone=False,
         )
         with self._lock:
             self._crews.add(crew)
