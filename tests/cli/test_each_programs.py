@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -26,7 +27,7 @@ from rolecall.cli.each.program import value_of
 from rolecall.cli.each.progress import Screen
 from rolecall.cli.each.signals import Interruptions, taken
 from rolecall.fleet import FanOut
-from rolecall.testing import StrictCloud
+from rolecall.testing import Gate, StrictCloud
 
 Run = Callable[..., Ended]
 
@@ -622,3 +623,56 @@ def test_a_signal_for_a_child_that_is_gone_goes_to_nobody() -> None:
     assert child.wait() == (0, b"", b"")
 
     child.send(signal.SIGKILL)
+
+
+# ── who reads what is said, and does not read on ─────────────────────────────────────────
+
+
+def test_what_signals_ask_for_does_not_wait_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, held = Screen(bar=False), Gate()
+    said: list[str] = []
+
+    class Unread:
+        def write(self, text: str) -> None:
+            held.pass_through()
+            said.append(text)
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(sys, "stderr", Unread())
+    with held:
+        writing = threading.Thread(target=screen.line, args=["a program's word"])
+        writing.start()
+        held.wait_for_arrival()
+
+        screen.say_when_possible("interrupted")  # would wait here
+
+        assert said == []
+        held.open()
+        writing.join(20)
+    for one in threading.enumerate():
+        if one.name == "rolecall-each-said":
+            one.join(20)
+    assert "".join(said) == "a program's word\nrolecall: interrupted\n"
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_third_signal_ends_a_process_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    left, codes = threading.Event(), []
+    monkeypatch.setattr(each_signals, "LEAVE_SECONDS", 600 if ends else 0)
+    monkeypatch.setattr("os._exit", lambda code: (codes.append(code), left.set()))
+    interruptions = Interruptions(stop=str, end=str, kill=lambda: interruptions.leave_soon())
+
+    for _ in range(3):
+        interruptions.take(signal.SIGINT)
+    if ends:
+        interruptions.stay()
+    else:
+        assert left.wait(20)
+    for one in threading.enumerate():
+        if isinstance(one, threading.Timer):
+            one.join(20)
+
+    assert codes == ([] if ends else [130])
