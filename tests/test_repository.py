@@ -209,7 +209,7 @@ def test_private_names_of_botocore_are_used_only_in_the_file_that_lists_them() -
         for path in SOURCE.rglob("*.py")
         if path != UPSTREAM and path.relative_to(SOURCE).parts[0] != "testing"
     }
-    python_itself = {"_getframe", "_fields", "_replace", "_asdict"}
+    python_itself = {"_getframe", "_fields", "_replace", "_asdict", "_exit"}
 
     used = [
         f"{place}: {name}" for place, name in private_names_in(sources) if name not in python_itself

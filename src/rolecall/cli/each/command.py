@@ -285,6 +285,7 @@ class _Job:
             interruptions.leave_soon()
 
         interruptions = Interruptions(stop=stop, end=end, kill=kill)
+        stack.callback(interruptions.stay)
         stack.enter_context(taken(interruptions))
         function, programs = self._function(stack, core)
 

@@ -107,6 +107,5 @@ def taken(interruptions: Interruptions) -> Iterator[None]:
         os.write(writer, _OVER)
         # The run is not over before what was asked for is done.
         thread.join()
-        interruptions.stay()
         os.close(reader)
         os.close(writer)
