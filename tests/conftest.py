@@ -230,6 +230,19 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
+def pythons_signals() -> Iterator[None]:
+    """Have this process ignore what Python ignores: a test that writes to nobody would end it."""
+    kinds = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    yield
+    changed = [kind for kind in kinds if signal.getsignal(kind) != before[kind]]
+    for kind in changed:
+        signal.signal(kind, before[kind])
+    if changed:
+        pytest.fail(f"{', '.join(kind.name for kind in changed)}: changed by this test")
+
+
+@pytest.fixture(autouse=True)
 def no_offence() -> Iterator[None]:
     """Fail a test whose code swallowed an `Offence`."""
     _offences.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -189,18 +188,20 @@ class Desk:
         Args:
             capture: ``capsys.readouterr``.
         """
-        from rolecall.cli import main
+        from rolecall.cli import launch, main
 
         os.environ.clear()
         os.environ.update(self.environ if environ is None else environ)
         capture()
         # What a process may change that is about to become another, or to end.
-        before = signal.getsignal(signal.SIGPIPE), resource.getrlimit(resource.RLIMIT_CORE)
+        limit = resource.getrlimit(resource.RLIMIT_CORE)
+        # This one does not, and servers in its other threads write to whoever has left.
+        undo, launch.undo_pythons_signals = launch.undo_pythons_signals, lambda: None
         try:
             code = main(words)
         finally:
-            signal.signal(signal.SIGPIPE, before[0])
-            resource.setrlimit(resource.RLIMIT_CORE, before[1])
+            launch.undo_pythons_signals = undo
+            resource.setrlimit(resource.RLIMIT_CORE, limit)
         said = capture()
         return Ended(0 if code is None else code, said.out, said.err)
 
