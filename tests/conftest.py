@@ -263,6 +263,8 @@ def no_thread_left_behind() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         if thread.name.startswith(SERVES_THE_WHOLE_RUN):
             continue
+        # One that is just being started cannot be joined yet.
+        thread._started.wait(max(0.0, deadline - time.monotonic()))  # type: ignore[attr-defined]
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             left.append(f"{thread.name}{' (daemon)' if thread.daemon else ''}")

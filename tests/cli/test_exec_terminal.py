@@ -214,7 +214,8 @@ def test_it_is_one_job_with_the_rest_of_its_pipeline(terminal: Terminal) -> None
     terminal.type("typed")
     terminal.expect("read typed\r\n")
     terminal.expect(PROMPT)
-    terminal.type("run cat | (echo ready; cat)")
+    terminal.type("run cat | cat")
+    terminal.type("ready")  # which both must be, for it comes back by way of both
     terminal.expect("ready\r\n")
     terminal.press("z")
     terminal.expect("Stopped")
